@@ -1,0 +1,35 @@
+default_scope = 'gppf_mm'
+runner_type = 'gppf_mm.SIMTRunner'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=500,
+        max_keep_ckpts=2,
+        # The mean of the tasks' metrics that `val_cfg` names.
+        save_best='mean',
+        rule='greater'),
+    sampler_seed=dict(type='DistSamplerSeedHook'))
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
+# Each library draws its own task.
+visualizers = dict(
+    det=dict(_scope_='mmdet', type='DetLocalVisualizer'),
+    seg=dict(_scope_='mmseg', type='SegLocalVisualizer'),
+    cls=dict(_scope_='mmpretrain', type='UniversalVisualizer'))
+
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)

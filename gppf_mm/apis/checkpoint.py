@@ -1,0 +1,180 @@
+"""Reading a multi-task checkpoint, and refusing one that does not fit the config."""
+
+import ast
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from gppf_mm.models import GPPF
+from gppf_mm.registry import MODELS
+
+# What decides which plan is drawn from the same parameters.
+_ROUTING_KEYS = ("num_units", "router", "placement")
+
+
+def init_model(
+    cfg: Config, checkpoint: str | Path | None = None, device: str = "cpu"
+) -> GPPF:
+    """Build a multi-task model for inference.
+
+    Args:
+        cfg: A multi-task config; see `load_config`.
+        checkpoint: A checkpoint of a run with that config. Defaults to None, no
+            weights.
+        device: Where to put the model. Defaults to ``'cpu'``.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is not of this config.
+    """
+    scope = cfg.get("default_scope", "gppf_mm")
+    with DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(deepcopy(cfg.model))
+    if checkpoint is not None:
+        content = read_checkpoint(checkpoint)
+        check_checkpoint(model, cfg, content, checkpoint)
+        model.load_state_dict(content["state_dict"])
+    return model.to(device).eval()
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content; a bare state dict is put under ``state_dict``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, or holds what could run code.
+    """
+    if "://" not in str(path) and not Path(path).is_file():
+        raise FileNotFoundError(
+            f"There is no checkpoint {str(path)!r} (seen from {Path.cwd()}); expected "
+            "a file that tools/train.py wrote, such as work_dirs/NAME/iter_N.pth."
+        )
+    try:
+        content = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+    except Exception as error:  # What torch raises depends on the first bytes.
+        reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
+        raise ValueError(
+            f"The file {str(path)!r} cannot be read as a checkpoint ({reason}). It is "
+            "cut off, of another kind, or holds more than weights; expected a file "
+            "that tools/train.py wrote."
+        ) from error
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"The file {str(path)!r} holds a {type(content).__name__}; expected a "
+            "checkpoint that tools/train.py wrote."
+        )
+    if "state_dict" in content:
+        return dict(content)
+    return dict(state_dict=content)
+
+
+def check_checkpoint(
+    model: nn.Module, cfg: Config, content: Mapping[str, Any], path: str | Path
+) -> None:
+    """Require that a checkpoint is one of this config's runs.
+
+    Args:
+        model: The multi-task model of the config.
+        cfg: The config.
+        content: What `read_checkpoint` returned.
+        path: The file, named in errors.
+
+    Raises:
+        ValueError: If names or shapes of the weights differ, or the checkpoint was
+            trained with other routing, which the weights would not show.
+    """
+    expected, found = model.state_dict(), content["state_dict"]
+    if not any(name.startswith("network.") for name in found):
+        example = next(iter(found), None)
+        raise ValueError(
+            f"The checkpoint {str(path)!r} is none of a multi-task model: it has no "
+            f"lego bank, and its first entry is {example!r}. Expected a checkpoint "
+            "that tools/train.py wrote with this config. A stock checkpoint may start "
+            "a training, as `model.lego.init.checkpoint`."
+        )
+    tasks = [_tasks(found), _tasks(expected)]
+    if tasks[0] != tasks[1]:
+        raise ValueError(
+            f"The checkpoint {str(path)!r} is of another config: it has the tasks "
+            f"{', '.join(tasks[0])}, and the config has {', '.join(tasks[1])}."
+        )
+    differences = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
+            for name, value in expected.items()
+            if name in found and found[name].shape != value.shape
+        ],
+    }
+    if any(differences.values()):
+        listed = "; ".join(
+            f"{len(names)} {kind} ({', '.join(names[:2])}{', ...' * (len(names) > 2)})"
+            for kind, names in differences.items()
+            if names
+        )
+        raise ValueError(
+            f"The checkpoint {str(path)!r} is of another config: compared with its "
+            f"weights the model has {listed}. Use the config that the run wrote "
+            "beside its checkpoints."
+        )
+    _check_routing(cfg, content, path)
+
+
+def _tasks(state: Mapping[str, Any]) -> list[str]:
+    names = [name.split(".")[1] for name in state if name.startswith("tasks.")]
+    return list(dict.fromkeys(names))
+
+
+def _check_routing(cfg: Config, content: Mapping[str, Any], path: str | Path) -> None:
+    trained = _routing_settings((content.get("meta") or {}).get("cfg"))
+    if not trained:
+        return
+    present = _routing_settings(Config(dict(model=cfg.model)).pretty_text)
+    for key in _ROUTING_KEYS:
+        if trained.get(key) != present.get(key):
+            raise ValueError(
+                f"The checkpoint {str(path)!r} is of another config: it was trained "
+                f"with `model.lego.{key}` {trained.get(key)}, and the config has "
+                f"{present.get(key)}. The weights fit, but the predictions would be "
+                "others. Use the config that the run wrote beside its checkpoints."
+            )
+
+
+def _routing_settings(text: Any) -> dict[str, str]:
+    """Read the settings of the lego network from a config's text, running no code."""
+    try:
+        statements = ast.parse(text or "").body
+    except (SyntaxError, TypeError):
+        return {}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and _names(statement) == ["model"]:
+            lego = _keywords(_keywords(statement.value).get("lego"))
+            return {key: ast.unparse(lego[key]) for key in _ROUTING_KEYS if key in lego}
+    return {}
+
+
+def _names(statement: ast.Assign) -> list[str]:
+    return [ast.unparse(target) for target in statement.targets]
+
+
+def _keywords(node: ast.AST | None) -> dict[str, ast.expr]:
+    if not isinstance(node, ast.Call):
+        return {}
+    return {item.arg: item.value for item in node.keywords if item.arg}

@@ -1,0 +1,81 @@
+"""Errors of the tools: a paragraph for a mistake, a traceback for a bug."""
+
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+
+_PACKAGE = Path(__file__).parents[1]
+# Where MMEngine calls a class with the arguments that the config has for it.
+_BUILDER = Path("mmengine", "registry", "build_functions.py")
+
+DICT_ACTION_HELP = (
+    "override settings of the config: key=value pairs such as "
+    "train_cfg.max_iters=100 or, for a list, key='[a,b]'; no white space"
+)
+
+
+@contextmanager
+def kind_errors(interrupted: str = "Interrupted.") -> Iterator[None]:
+    """End a tool with one paragraph where a mistake of its user stopped it.
+
+    A mistake is an error that this package raised itself, whose messages name what was
+    found and the remedy, or a type or an argument in the config that does not exist.
+    Anything else is a bug and keeps its traceback.
+
+    Args:
+        interrupted: What to say after Ctrl-C. Defaults to ``'Interrupted.'``.
+
+    Raises:
+        SystemExit: With code 2 after a mistake, with code 130 after Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say(f"\n{interrupted}")
+        raise SystemExit(130) from None
+    except Exception as error:
+        mistake = find_mistake(error)
+        if mistake is None:
+            raise
+        _say(f"error: {mistake}")
+        raise SystemExit(2) from None
+
+
+def find_mistake(error: BaseException) -> str | None:
+    """Return the message of the error in a chain that a user's mistake caused, if any.
+
+    Args:
+        error: An error with what caused it.
+
+    Returns:
+        The message, or None if none of the errors is a mistake as in `kind_errors`.
+    """
+    current: BaseException | None = error
+    while current is not None:
+        frames = list(walk_tb(current.__traceback__))
+        if frames:
+            frame, line = frames[-1]
+            source = Path(frame.f_code.co_filename)
+            message = str(current.args[0] if current.args else current)
+            if source.parts[-3:] == _BUILDER.parts:
+                return f"The config cannot be built: {message}"
+            statement = linecache.getline(str(source), line).lstrip()
+            if _PACKAGE in source.parents and statement.startswith("raise "):
+                return message
+        current = current.__cause__ or current.__context__
+    return None
+
+
+def short_path(path: str | Path) -> str:
+    """Write a path relative to the current folder, if it lies in there."""
+    path, here = Path(path).absolute(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _say(message: str) -> None:
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+    print(message if rank == "0" else f"[rank {rank}] {message}", file=sys.stderr)

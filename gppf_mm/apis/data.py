@@ -1,0 +1,96 @@
+"""Telling which data of a config are missing, and what makes them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .command_line import short_path
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+@contextmanager
+def name_missing_data(cfg: Config, stages: Sequence[str]) -> Iterator[None]:
+    """Name the config key when a data set's folder or file turns out to be missing.
+
+    Nothing is checked beforehand: some stock data sets download what is not there.
+
+    Args:
+        cfg: The config.
+        stages: Of ``'train'``, ``'val'`` and ``'test'``, those that run.
+
+    Raises:
+        FileNotFoundError: Instead of the stock data set's error.
+    """
+    try:
+        yield
+    except (OSError, AssertionError) as error:
+        for key, path in _paths(cfg, stages):
+            if not os.path.exists(path):
+                raise FileNotFoundError(
+                    f"`{key}` is {path!r}, and there is no such file or folder (seen "
+                    f"from {Path.cwd()}). {_remedy(path)}"
+                ) from error
+        raise
+
+
+def _paths(cfg: Config, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the local paths that data sets and metrics read, with their keys."""
+    for stage in stages:
+        for task, loader in (cfg.get(f"{stage}_dataloader") or {}).items():
+            key = f"{stage}_dataloader.{task}.dataset"
+            yield from _dataset_paths(key, loader.get("dataset") or {})
+        for task, metrics in (cfg.get(f"{stage}_evaluator") or {}).items():
+            several = isinstance(metrics, (list, tuple))
+            for metric in metrics if several else [metrics]:
+                if _is_local(metric.get("ann_file")):
+                    yield f"{stage}_evaluator.{task}.ann_file", metric["ann_file"]
+
+
+def _dataset_paths(key: str, dataset: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    root = dataset.get("data_root") or ""
+    if _is_local(root):
+        yield f"{key}.data_root", root
+    prefix = dataset.get("data_prefix") or {}
+    values = {f"{key}.ann_file": dataset.get("ann_file")}
+    if isinstance(prefix, str):
+        values[f"{key}.data_prefix"] = prefix
+    else:
+        values |= {f"{key}.data_prefix.{name}": prefix[name] for name in prefix}
+    for name, value in values.items():
+        if _is_local(value) and "://" not in root:
+            yield name, os.path.join(root, value)
+    # Wrappers such as RepeatDataset and ConcatDataset.
+    if isinstance(dataset.get("dataset"), Mapping):
+        yield from _dataset_paths(f"{key}.dataset", dataset["dataset"])
+    for index, inner in enumerate(dataset.get("datasets") or ()):
+        yield from _dataset_paths(f"{key}.datasets.{index}", inner)
+
+
+def _is_local(path: Any) -> bool:
+    return isinstance(path, str) and path != "" and "://" not in path
+
+
+def _remedy(path: str) -> str:
+    """Name the converter that makes a set, which has the name of the set's folder."""
+    converters = _tools() / "dataset_converters"
+    parts = Path(path).parts
+    for depth, part in enumerate(parts):
+        script = converters / f"{part}.py"
+        if script.is_file():
+            folder = Path(*parts[: depth + 1])
+            return (
+                f"Make the set: python {short_path(script)} --out {folder} "
+                "(--help says what else it may need)."
+            )
+    return "Put the data there, or change the key."
+
+
+def _tools() -> Path:
+    """Return the tools' folder: in an installed package, or in the checkout."""
+    installed = _PACKAGE / ".mim" / "tools"
+    return installed if installed.is_dir() else _PACKAGE.parent / "tools"

@@ -1,0 +1,1 @@
+"""The SIMT engine: runner, loops, distribution and hooks."""

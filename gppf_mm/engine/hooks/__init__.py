@@ -1,0 +1,5 @@
+"""Hooks."""
+
+from .visualization_hook import MultiTaskVisualizationHook
+
+__all__ = ["MultiTaskVisualizationHook"]

@@ -1,0 +1,108 @@
+"""Building the stock loaders and evaluators of several tasks."""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+
+from mmengine.evaluator import Evaluator
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside a distributed wrapper, or the model itself."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def task_names(runner: Runner) -> tuple[str, ...]:
+    """Return the tasks of the runner's model.
+
+    Raises:
+        TypeError: If the model is not a multi-task model.
+    """
+    names = getattr(unwrap(runner.model), "task_names", None)
+    if names is None:
+        raise TypeError(
+            f"`model` is a {type(unwrap(runner.model)).__name__}, which has no tasks; "
+            "a SIMT loop expects model=dict(type='gppf_mm.GPPF', tasks=...)."
+        )
+    return names
+
+
+def check_loader_cfgs(where: str, cfgs: Mapping[str, dict]) -> None:
+    """Require a loader config for each task, as a stock config has it for one.
+
+    Args:
+        where: The config key, named in errors.
+        cfgs: What stands under it.
+
+    Raises:
+        TypeError: If a task's config is not a dict.
+        ValueError: If it has no batch size.
+    """
+    for task, cfg in cfgs.items():
+        if not isinstance(cfg, dict):
+            raise TypeError(
+                f"`{where}.{task}` is {cfg!r}; expected the stock loader config of "
+                f"the task, a dict: `{where}` is keyed by task."
+            )
+        if "batch_size" not in cfg:
+            raise ValueError(
+                f"`{where}.{task}.batch_size` is missing; every task needs its own."
+            )
+
+
+def build_loaders(
+    runner: Runner, cfgs: Mapping[str, dict], where: str
+) -> dict[str, DataLoader]:
+    """Build each task's stock loader.
+
+    Args:
+        runner: The runner, whose seed the samplers get.
+        cfgs: The stock loader config of each task; its ``_scope_``, if there is one, is
+            the default scope of what it holds.
+        where: The config key they stand under, named in errors.
+
+    Returns:
+        The loaders by task.
+    """
+    loaders = {}
+    for task, cfg in cfgs.items():
+        cfg = deepcopy(cfg)
+        with DefaultScope.overwrite_default_scope(cfg.pop("_scope_", None)):
+            loaders[task] = runner.build_dataloader(
+                cfg,
+                seed=runner.seed,
+                diff_rank_seed=runner._randomness_cfg.get("diff_rank_seed", False),
+            )
+    return loaders
+
+
+def restartable(cfg: dict) -> dict:
+    """Return a training loader's config with what the SIMT loader does itself.
+
+    The SIMT loader starts the workers and repeats epochs, so the stock loader has no
+    workers and an ``InfiniteSampler`` becomes the ``DefaultSampler`` of the same order.
+    The incomplete last batch, which an infinite sampler never yields, is dropped.
+    """
+    cfg = deepcopy(cfg)
+    for key in ("persistent_workers", "prefetch_factor", "pin_memory"):
+        cfg.pop(key, None)
+    cfg["num_workers"] = 0
+    sampler = cfg.get("sampler")
+    if isinstance(sampler, dict) and str(sampler.get("type")).endswith(
+        "InfiniteSampler"
+    ):
+        sampler["type"] = "DefaultSampler"
+        if "batch_sampler" not in cfg:
+            cfg["drop_last"] = True
+    return cfg
+
+
+def build_evaluators(
+    runner: Runner, cfgs: Mapping[str, dict | list], tasks: Iterable[str]
+) -> dict[str, Evaluator]:
+    """Build each task's stock evaluator."""
+    return {task: runner.build_evaluator(cfgs[task]) for task in tasks}

@@ -1,0 +1,42 @@
+"""Checkpoint files that are whole or absent."""
+
+import os
+import re
+from pathlib import Path
+
+
+def replace_file(source: str, target: str) -> None:
+    """Move a written file to its name, so that the name never shows half a file.
+
+    Args:
+        source: The written file.
+        target: Its name, on the same file system.
+    """
+    with open(source, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(source, target)
+
+
+def find_latest_checkpoint(work_dir: Path) -> str | None:
+    """Find the checkpoint to resume from.
+
+    MMEngine notes it in the file ``last_checkpoint``. If a kill left that file empty or
+    the checkpoint elsewhere, the highest iteration in the folder counts.
+
+    Args:
+        work_dir: The run's folder.
+
+    Returns:
+        The checkpoint's path, or None if there is none.
+    """
+    note = work_dir / "last_checkpoint"
+    if note.is_file():
+        noted = note.read_text().strip()
+        if noted and Path(noted).is_file():
+            return noted
+    found = {
+        int(match[1]): path
+        for path in work_dir.glob("iter_*.pth")
+        if (match := re.fullmatch(r"iter_(\d+)\.pth", path.name))
+    }
+    return str(found[max(found)]) if found else None

@@ -1,0 +1,139 @@
+"""MMEngine's runner, for several tasks."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_distributed, is_main_process
+from mmengine.optim import OptimWrapper
+from mmengine.runner import BaseLoop, LogProcessor, Runner
+from torch import nn
+
+from gppf_mm.registry import RUNNERS
+
+from .checkpoints import find_latest_checkpoint, replace_file
+from .config_text import CachedTextConfig
+
+
+@RUNNERS.register_module()
+class SIMTRunner(Runner):
+    """Trains, validates and tests a multi-task model.
+
+    It is MMEngine's ``Runner`` with other defaults, an ordinary config with dicts by
+    task under ``{train,val,test}_dataloader`` and ``{val,test}_evaluator``:
+
+    * loops are `SIMTTrainLoop`, `MultiTaskValLoop` and `MultiTaskTestLoop`;
+    * distributed models are wrapped into `SIMTDataParallel`;
+    * without a GPU, distributed runs use gloo;
+    * checkpoints appear whole or not at all, and ``resume`` takes the last whole one.
+    """
+
+    _load_from: str | None
+    _resume: bool
+    _train_dataloader: dict[str, dict]
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> "SIMTRunner":
+        """Build a runner from a config; see ``Runner.from_cfg``."""
+        return super().from_cfg(
+            CachedTextConfig.of(cfg) if isinstance(cfg, Config) else cfg
+        )
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the environment; see ``Runner.setup_env``."""
+        on_cpu = not torch.cuda.is_available()
+        if self._launcher == "pytorch" and on_cpu and not is_distributed():
+            # MMEngine would select a CUDA device first.
+            seconds = env_cfg.get("dist_cfg", {}).get("timeout", 1800)
+            torch.distributed.init_process_group(
+                "gloo", timeout=timedelta(seconds=seconds)
+            )
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for distributed training; see ``Runner.wrap_model``."""
+        if self.distributed and model_wrapper_cfg is None:
+            model_wrapper_cfg = dict(type="gppf_mm.SIMTDataParallel")
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the training loop, `SIMTTrainLoop` unless the config names another."""
+        return super().build_train_loop(_with_type(loop, "gppf_mm.SIMTTrainLoop"))
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the validation loop, `MultiTaskValLoop` by default."""
+        return super().build_val_loop(_with_type(loop, "gppf_mm.MultiTaskValLoop"))
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the test loop, `MultiTaskTestLoop` by default."""
+        return super().build_test_loop(_with_type(loop, "gppf_mm.MultiTaskTestLoop"))
+
+    def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
+        """Build the log processor; iterations, not epochs, are logged by default."""
+        if isinstance(log_processor, dict):
+            log_processor = {"by_epoch": False, **log_processor}
+        return super().build_log_processor(log_processor)
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
+    ) -> None:
+        """Scale the learning rate by the tasks' batch sizes together."""
+        loaders = self._train_dataloader
+        total = sum(cfg["batch_size"] for cfg in loaders.values())
+        # What the stock method reads is the config of a single loader.
+        self._train_dataloader = {"batch_size": total}
+        try:
+            super().scale_lr(optim_wrapper, auto_scale_lr)
+        finally:
+            self._train_dataloader = loaders
+
+    def load_or_resume(self) -> None:
+        """Load or resume a checkpoint, by default the last whole one."""
+        if self._resume and self._load_from is None:
+            self._load_from = find_latest_checkpoint(Path(self.work_dir))
+            if self._load_from is None:
+                self.logger.warning(
+                    f"There is no checkpoint to resume in {self.work_dir}; training "
+                    "starts from the beginning."
+                )
+                self._resume = False
+        super().load_or_resume()
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Save a checkpoint, atomically on a local disk; see ``Runner``."""
+        local = not (file_client_args or backend_args or "://" in out_dir)
+        written = f"{filename}.partial" if local else filename
+        super().save_checkpoint(
+            out_dir,
+            written,
+            file_client_args,
+            save_optimizer,
+            save_param_scheduler,
+            meta,
+            by_epoch,
+            backend_args,
+        )
+        if local and is_main_process():
+            replace_file(
+                os.path.join(out_dir, written), os.path.join(out_dir, filename)
+            )
+
+
+def _with_type(loop: BaseLoop | dict, default: str) -> BaseLoop | dict:
+    if isinstance(loop, Mapping) and "type" not in loop:
+        loop = {key: value for key, value in loop.items() if key != "by_epoch"}
+        loop["type"] = default
+    return loop

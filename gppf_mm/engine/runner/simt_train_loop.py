@@ -1,0 +1,155 @@
+"""The SIMT training loop."""
+
+import bisect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.dist import get_rank
+from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.utils import calc_dynamic_intervals
+from torch import nn
+
+from gppf_mm.datasets import SIMTDataLoader
+from gppf_mm.registry import LOOPS
+from gppf_mm.utils.messages import check_tasks
+from gppf_mm.utils.seeding import derive_seed, seed_everything
+
+from .building import (
+    build_loaders,
+    check_loader_cfgs,
+    restartable,
+    task_names,
+    unwrap,
+)
+
+
+@LOOPS.register_module()
+class SIMTTrainLoop(BaseLoop):
+    """Single Iteration Multiple Tasks: every iteration trains every task.
+
+    One iteration takes a batch of each task and makes one optimizer step. All random
+    numbers of an iteration derive from ``(seed, rank, iteration)``, so that a resumed
+    run continues bit by bit, at once.
+
+    Args:
+        runner: The runner.
+        dataloader: The stock loader config of each task.
+        max_iters: Total iterations.
+        val_begin: The iteration that begins validating. Defaults to 1.
+        val_interval: Validation interval in iterations. Defaults to 1000.
+        dynamic_intervals: Pairs of a milestone and the interval after it. Defaults to
+            None.
+        num_workers: Worker processes for all tasks together. Defaults to None, the
+            largest number in the tasks' configs (our choice).
+
+    Raises:
+        ValueError: If a task of the model has no loader, or a loader no task.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: Mapping[str, dict],
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+        dynamic_intervals: Sequence[tuple[int, int]] | None = None,
+        num_workers: int | None = None,
+    ) -> None:
+        check_tasks("train_dataloader", dataloader, task_names(runner))
+        check_loader_cfgs("train_dataloader", dataloader)
+        if int(max_iters) != max_iters or max_iters < 1:
+            raise ValueError(
+                f"`train_cfg.max_iters` is {max_iters!r}; expected a whole number of "
+                "iterations, at least 1."
+            )
+        if num_workers is None:
+            num_workers = max(cfg.get("num_workers", 0) for cfg in dataloader.values())
+        cfgs = {task: restartable(cfg) for task, cfg in dataloader.items()}
+        loader = SIMTDataLoader(
+            build_loaders(runner, cfgs, "train_dataloader"),
+            num_workers,
+            pin_memory=any(cfg.get("pin_memory") for cfg in dataloader.values()),
+        )
+        super().__init__(runner, loader)
+        self._max_iters = int(max_iters)
+        self._iter = 0
+        self.val_begin = val_begin
+        self.val_interval = val_interval
+        self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
+            val_interval, dynamic_intervals
+        )
+        self.stop_training = False  # Set by `EarlyStoppingHook`.
+
+    @property
+    def max_epochs(self) -> int:
+        """The whole training counts as one epoch."""
+        return 1
+
+    @property
+    def max_iters(self) -> int:
+        """Total iterations."""
+        return self._max_iters
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, always 0."""
+        return 0
+
+    @property
+    def iter(self) -> int:
+        """The current iteration."""
+        return self._iter
+
+    def run(self) -> nn.Module:
+        """Train from the current iteration to the last.
+
+        Returns:
+            The trained model.
+        """
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        batches = self.dataloader.iterate(self._iter, self.runner.seed)
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(batches))
+            self._decide_current_val_interval()
+            if self._validates_now():
+                self.runner.val_loop.run()
+        batches.close()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_iter(self, data_batch: dict[str, Any]) -> None:
+        """Take one SIMT step.
+
+        Args:
+            data_batch: A batch of each task, by task.
+        """
+        self.runner.call_hook(
+            "before_train_iter", batch_idx=self._iter, data_batch=data_batch
+        )
+        seed_everything(derive_seed(self.runner.seed, "step", get_rank(), self._iter))
+        unwrap(self.runner.model).network.set_step(self._iter)
+        outputs = self.runner.model.train_step(
+            data_batch, optim_wrapper=self.runner.optim_wrapper
+        )
+        self.runner.call_hook(
+            "after_train_iter",
+            batch_idx=self._iter,
+            data_batch=data_batch,
+            outputs=outputs,
+        )
+        self._iter += 1
+
+    def _validates_now(self) -> bool:
+        return (
+            self.runner.val_loop is not None
+            and self._iter >= self.val_begin
+            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+        )
+
+    def _decide_current_val_interval(self) -> None:
+        step = bisect.bisect(self.dynamic_milestones, self._iter + 1)
+        self.val_interval = self.dynamic_intervals[step - 1]

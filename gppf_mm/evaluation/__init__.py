@@ -1,0 +1,5 @@
+"""Evaluation: several stock evaluators as one."""
+
+from .multitask_evaluator import MeanItem, MultiTaskEvaluator, metric_name
+
+__all__ = ["MeanItem", "MultiTaskEvaluator", "metric_name"]

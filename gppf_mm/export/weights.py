@@ -1,0 +1,52 @@
+"""A task's weights as a stock state dict."""
+
+from collections import OrderedDict
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from gppf_mm.models import GPPF
+from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import check_names
+
+
+@torch.no_grad()
+def export_state_dict(model: GPPF, task: str) -> "OrderedDict[str, Tensor]":
+    """Assemble one task's weights under its evaluation plan.
+
+    Args:
+        model: The multi-task model. It is left as it is, whatever its mode.
+        task: The task.
+
+    Returns:
+        The state dict of the task's stock model: its names in its order, on the CPU,
+        contiguous, and sharing no memory with the bank.
+
+    Raises:
+        ValueError: If there is no such task.
+    """
+    check_names("task", [task], model.task_names)
+    # Only the stock model itself knows its order, and the versions of its modules.
+    with torch.random.fork_rng(devices=[]):
+        stock = MODELS.build(deepcopy(model._task_cfgs[task])).state_dict()
+    values = {**model.tasks[task].state_dict(), **_assemble(model, task)}
+    state: OrderedDict[str, Tensor] = OrderedDict(
+        (name, _own(values[name])) for name in stock
+    )
+    state._metadata = stock._metadata  # type: ignore[attr-defined]
+    return state
+
+
+def _assemble(model: GPPF, task: str) -> dict[str, Tensor]:
+    network = model.network
+    training = network.training
+    network.eval()
+    try:
+        return network.weights(task, network.draw(task))
+    finally:
+        network.train(training)
+
+
+def _own(value: Tensor) -> Tensor:
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)

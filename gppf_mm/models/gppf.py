@@ -1,0 +1,251 @@
+"""GPPF: stock task models over one bank and one router."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
+
+from .init import initialise
+from .labels import check_labels
+from .network import LegoNetwork
+
+Batch = Any  # What a stock loader yields: a dict, a tuple or a list.
+
+
+@MODELS.register_module()
+class GPPF(BaseModel):
+    """Trains stock models of several tasks over one bank of lego units.
+
+    GPPF is the task-level dynamic network of arXiv 2208.02148: knowledge lies in lego
+    units in every layer, and each task activates a sparse subset of them. Each stock
+    model keeps its class, its heads, its data preprocessor and its geometry; only the
+    parameters of its shared parts move to the bank.
+
+    Args:
+        tasks: The stock model config of each task, by the task's name. Give each its
+            ``_scope_`` (``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``) or full type
+            names.
+        lego: The shared network: ``num_units``, ``router``, and optionally
+            ``placement`` (see `LegoNetwork`) and ``init`` (see `initialise`).
+        loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
+        share: Attributes of the stock models that are shared. Defaults to
+            ``('backbone',)``.
+        init_cfg: Not used: the stock models bring their own. Defaults to None.
+
+    Raises:
+        ValueError: If a name is not allowed, a task's model has no such attribute, or
+            the tasks' shared parts differ.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, dict],
+        lego: Mapping[str, Any],
+        loss_weights: Mapping[str, float] | None = None,
+        share: Sequence[str] = ("backbone",),
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if not tasks:
+            raise ValueError("`model.tasks` is empty; expected at least one task.")
+        for task in tasks:
+            check_task_name(task)
+        check_names("model.lego", lego, ("num_units", "router", "placement", "init"))
+        for key in ("num_units", "router"):
+            if key not in lego:
+                raise ValueError(
+                    f"`model.lego.{key}` is missing; for example model.lego=dict("
+                    "num_units=4, router=dict(type='gppf_mm.TopKRouter', k=2))."
+                )
+        init = dict(lego.get("init") or {})
+        check_names("model.lego.init", init, ("units", "perturbation", "checkpoint"))
+        self.loss_weights = dict.fromkeys(tasks, 1.0)
+        if loss_weights is not None:
+            check_tasks("model.loss_weights", loss_weights, tasks)
+            self.loss_weights.update(loss_weights)
+        self.share = tuple(share)
+        # Stock heads read their settings as attributes.
+        self._task_cfgs = {task: ConfigDict(cfg) for task, cfg in tasks.items()}
+        self._init = init
+        self.tasks = nn.ModuleDict(
+            {task: MODELS.build(deepcopy(cfg)) for task, cfg in self._task_cfgs.items()}
+        )
+        self.network = LegoNetwork(
+            {task: _parts(task, model, share) for task, model in self.tasks.items()},
+            lego["num_units"],
+            lego["router"],
+            lego.get("placement", ()),
+        )
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks, in the order of the config."""
+        return tuple(self._task_cfgs)
+
+    def init_weights(self) -> None:
+        """Give bank and tasks their first values; see `initialise`."""
+        initialise(self.network.bank, self.tasks, self._task_cfgs, **self._init)
+        self._is_init = True
+
+    @contextmanager
+    def activate(self, task: str) -> Iterator[nn.Module]:
+        """Lend a task's stock model, complete with its weights.
+
+        Args:
+            task: The task.
+
+        Yields:
+            The stock model. It is only whole inside the ``with`` block.
+
+        Raises:
+            ValueError: If there is no such task.
+        """
+        check_names("task", [task], self.task_names)
+        with self.network.activate(task):
+            yield self.tasks[task]
+
+    def train_step(
+        self, data: Mapping[str, Batch], optim_wrapper: OptimWrapper
+    ) -> dict[str, Tensor]:
+        """Take one SIMT step: every task's batch, one optimizer step.
+
+        Args:
+            data: A batch of each task, by task.
+            optim_wrapper: A stock wrapper around the optimizer.
+
+        Returns:
+            The values to log, ``<task>/<name>``, and ``loss``, their weighted sum.
+        """
+        log_vars = self.backward(data, optim_wrapper)
+        if optim_wrapper.should_update():
+            optim_wrapper.step()
+            optim_wrapper.zero_grad()
+        return log_vars
+
+    def backward(
+        self, data: Mapping[str, Batch], optim_wrapper: OptimWrapper
+    ) -> dict[str, Tensor]:
+        """Accumulate the gradients of one SIMT step, one task after the other.
+
+        A task's activations are freed before the next task's forward pass, so that the
+        peak of memory is the largest task's and not their sum.
+
+        Args:
+            data: A batch of each task, by task.
+            optim_wrapper: A stock wrapper around the optimizer.
+
+        Returns:
+            The values to log.
+
+        Raises:
+            ValueError: If a task is unknown, or its batch has no labels.
+        """
+        check_names("train_dataloader", data, self.task_names)
+        for task, batch in data.items():
+            check_labels(task, batch)
+        log_vars: dict[str, Tensor] = {}
+        total = torch.zeros(())
+        for task, batch in data.items():
+            loss, logged = self._backward_task(task, batch, optim_wrapper)
+            log_vars.update({f"{task}/{name}": value for name, value in logged.items()})
+            total = total.to(loss.device) + loss
+        optim_wrapper._inner_count += 1
+        log_vars["loss"] = total
+        return log_vars
+
+    def _backward_task(
+        self, task: str, batch: Batch, optim_wrapper: OptimWrapper
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add one task's gradients; return its weighted loss and values to log.
+
+        Both come detached, so that nothing of the task's graph outlives the call.
+        """
+        with self.activate(task) as model:
+            with optim_wrapper.optim_context(self):
+                losses = _forward_loss(model, batch)
+            loss, logged = model.parse_losses(losses)
+            loss = self.loss_weights[task] * loss
+            optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+            # The wrapper counts backward passes as steps; a SIMT step is one.
+            optim_wrapper._inner_count -= 1
+        return loss.detach(), {name: value.detach() for name, value in logged.items()}
+
+    def val_step(self, data: Mapping[str, Batch]) -> dict[str, list]:
+        """Predict a batch of each task that has one.
+
+        Args:
+            data: Batches by task.
+
+        Returns:
+            The stock models' data samples with predictions, by task.
+        """
+        return {task: self.predict(task, batch) for task, batch in data.items()}
+
+    test_step = val_step
+
+    def predict(self, task: str, batch: Batch) -> list:
+        """Predict one batch of one task.
+
+        Args:
+            task: The task.
+            batch: A batch as the task's stock loader yields it.
+
+        Returns:
+            The stock model's data samples with predictions.
+        """
+        with self.activate(task) as model:
+            return model.test_step(batch)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = "tensor",
+        task: str | None = None,
+    ) -> Any:
+        """Run one task's stock ``forward`` on preprocessed inputs.
+
+        In ``'loss'`` mode with gradients use `activate` instead: a checkpointed block
+        is recomputed in the backward pass, which must be inside its ``with`` block.
+
+        Args:
+            inputs: What the stock model takes, usually images of shape (N, C, H, W).
+            data_samples: The stock data samples. Defaults to None.
+            mode: ``'tensor'``, ``'predict'`` or ``'loss'``. Defaults to ``'tensor'``.
+            task: The task. Defaults to None, the first.
+
+        Returns:
+            What the stock model returns.
+        """
+        with self.activate(task or self.task_names[0]) as model:
+            return model(inputs, data_samples, mode=mode)
+
+
+def _parts(task: str, model: nn.Module, share: Sequence[str]) -> dict[str, nn.Module]:
+    parts = {}
+    for name in share:
+        part = getattr(model, name, None)
+        if not isinstance(part, nn.Module):
+            children = ", ".join(repr(child) for child, _ in model.named_children())
+            raise ValueError(
+                f"`model.share` names {name!r}, which the model of task {task!r} "
+                f"({type(model).__name__}) does not have; it has {children}."
+            )
+        parts[name] = part
+    return parts
+
+
+def _forward_loss(model: BaseModel, batch: Batch) -> dict[str, Tensor]:
+    data = model.data_preprocessor(batch, True)
+    if isinstance(data, dict):
+        return model(**data, mode="loss")
+    return model(*data, mode="loss")

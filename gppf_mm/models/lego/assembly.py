@@ -1,0 +1,58 @@
+r"""Assembly: a plan and a bank become weights.
+
+Convolution and linear layers are linear in their weight, so mixing the units' weights
+equals mixing their outputs, :math:`\sum_i g_i\,(x * U_i) = x * \sum_i g_i U_i`, at the
+cost of one pass whatever the number of active units (our choice; Uni-Perceiver-MoE,
+arXiv 2206.04674, merges experts the same way).
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from .bank import LegoBank
+from .plan import Route, RoutingPlan
+
+
+def assemble(
+    bank: LegoBank,
+    plan: RoutingPlan,
+    groups: Mapping[str, str],
+    frozen: frozenset[str] = frozenset(),
+) -> dict[str, Tensor]:
+    """Make one task's weights.
+
+    Args:
+        bank: The units and the shared parameters.
+        plan: The task's routes.
+        groups: The routing group of each lego parameter, by name.
+        frozen: Names of the parameters to which no gradient shall flow. Defaults to
+            none.
+
+    Returns:
+        The weight of every parameter of the bank, by name, in the autograd graph of
+        the active units. A single unit taken as it is comes back itself.
+    """
+    weights: dict[str, Tensor] = {}
+    for name in bank.lego_names:
+        with torch.no_grad() if name in frozen else nullcontext():
+            weights[name] = _mix(bank, name, plan.routes[groups[name]])
+    for name in bank.shared_names:
+        weights[name] = bank.parameter(name)
+    return {
+        name: value.detach() if name in frozen else value
+        for name, value in weights.items()
+    }
+
+
+def _mix(bank: LegoBank, name: str, route: Route) -> Tensor:
+    units = bank.units(name)
+    if route.weights is None:
+        return units[route.units[0]]
+    first, *rest = zip(route.units, route.weights, strict=True)
+    mixed = units[first[0]] * first[1]
+    for index, weight in rest:
+        mixed = mixed + units[index] * weight
+    return mixed

@@ -1,0 +1,93 @@
+"""A task's skeleton: a stock network whose shared parameters live in a bank."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .placement import Placement
+
+
+class Skeleton:
+    """Takes the bank's parameters out of a stock network and lays weights into it.
+
+    The network's class, geometry and private parameters stay; its forward pass is
+    stock code. Between two passes the emptied places hold shapes without values, so
+    that stock code which looks at shapes works and a pass without weights fails.
+
+    Attributes:
+        frozen: Names of the parameters that the stock network does not train (frozen
+            stages); no gradient flows from this task to their units.
+
+    Args:
+        network: The stock network. It is changed in place.
+        placement: The placement of each of its parameters, by name.
+    """
+
+    def __init__(self, network: nn.Module, placement: Mapping[str, Placement]) -> None:
+        # Stock networks freeze stages in `train`, some only there.
+        network.train(network.training)
+        self._slots: dict[str, tuple[nn.Module, str]] = {}
+        self._idle: dict[str, Tensor] = {}
+        frozen = set()
+        for name, parameter in list(network.named_parameters()):
+            if placement[name] == "private":
+                continue
+            path, _, leaf = name.rpartition(".")
+            owner = network.get_submodule(path)
+            if not parameter.requires_grad:
+                frozen.add(name)
+            del owner._parameters[leaf]
+            self._slots[name] = (owner, leaf)
+            shape = torch.empty_like(parameter, device="meta")
+            self._idle[name] = shape.as_subclass(_Absent)
+        self.frozen = frozenset(frozen)
+        self.clear()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters that live in the bank."""
+        return tuple(self._slots)
+
+    def lay(self, weights: Mapping[str, Tensor]) -> None:
+        """Put weights in place; they stay, for recomputation too, until `clear`.
+
+        Args:
+            weights: One tensor for each of `names`.
+        """
+        for name, (owner, leaf) in self._slots.items():
+            # Not `setattr`: it would register a unit as the skeleton's parameter.
+            owner.__dict__[leaf] = weights[name]
+
+    def clear(self) -> None:
+        """Take the weights out, so that nothing keeps a step's tensors alive."""
+        self.lay(self._idle)
+
+
+class _Absent(Tensor):
+    """A weight that is not there: it can be looked at, but not computed with.
+
+    A plain meta tensor is not enough: PyTorch's CPU convolution takes one beside a real
+    input without complaint and returns what happens to lie in memory.
+    """
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        # `__get__` reads an attribute: shape, dtype, device, ...
+        if func.__name__ in ("__get__", "__repr__", "dim", "numel", "size"):
+            return super().__torch_function__(func, types, args, kwargs or {})
+        raise RuntimeError(
+            "A shared network ran without its weights, which live in the bank between "
+            "two passes. Run it, and the backward pass of a checkpointed block, inside "
+            "`with model.activate(task):`."
+        )
+
+    def __deepcopy__(self, memo: dict) -> "_Absent":
+        return self

@@ -1,0 +1,76 @@
+"""Routes given by hand."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import check_tasks
+
+from .base import BaseRouter
+
+
+@MODELS.register_module()
+class FixedRouter(BaseRouter):
+    """Takes the same units in every group, mixed evenly; learns nothing.
+
+    With ``num_units=1`` and no routes it is hard sharing; with one unit per task it is
+    as many independent networks; with one common and one own unit per task it is the
+    plainest shared-private network (our choice, as is the whole router).
+
+    Args:
+        tasks: Names of the tasks.
+        groups: Names of the routing groups.
+        num_units: Units per layer, K.
+        routes: The active units of each task. Defaults to None, unit 0 for every task,
+            which ``num_units=1`` alone allows.
+        seed: Not used: there is no noise. Defaults to 0.
+
+    Raises:
+        ValueError: If a task has no route, or a unit does not exist.
+
+    Examples:
+        >>> router = FixedRouter(["det", "seg"], ["layer1"], num_units=3,
+        ...                      routes=dict(det=[0, 1], seg=[0, 2]))
+        >>> router.draw("seg").units()
+        {'layer1': (0, 2)}
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        groups: Sequence[str],
+        num_units: int,
+        routes: Mapping[str, Sequence[int]] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(tasks, groups, num_units, seed)
+        if routes is None:
+            if num_units != 1:
+                raise ValueError(
+                    "`lego.router.routes` is missing; a FixedRouter over "
+                    f"{num_units} units needs the units of each task, for example "
+                    f"routes=dict({self.tasks[0]}=[0])."
+                )
+            routes = {task: [0] for task in self.tasks}
+        check_tasks("model.lego.router.routes", routes, self.tasks)
+        for task, units in routes.items():
+            if not units or len(set(units)) < len(units):
+                raise ValueError(
+                    f"`lego.router.routes.{task}` is {list(units)}; expected at least "
+                    "one unit, each named once."
+                )
+            if not all(0 <= unit < num_units for unit in units):
+                raise ValueError(
+                    f"`lego.router.routes.{task}` is {list(units)}; expected units "
+                    f"from 0 to {num_units - 1} (`lego.num_units` is {num_units})."
+                )
+        self.routes = {task: tuple(units) for task, units in routes.items()}
+
+    def route(self, task: str, step: int) -> tuple[Tensor, Tensor | None]:
+        """See `BaseRouter.route`."""
+        units = torch.tensor([self.routes[task]] * len(self.groups))
+        count = units.shape[1]
+        weights = None if count == 1 else torch.full(units.shape, 1 / count)
+        return units, weights

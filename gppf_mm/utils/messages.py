@@ -1,0 +1,82 @@
+"""Wording shared by the errors that a config can cause."""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from torch import nn
+
+
+def check_names(where: str, found: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse names that are not among the allowed ones.
+
+    Args:
+        where: The config key that holds the names, such as ``model.lego``.
+        found: The names that stand there.
+        allowed: The names that may stand there.
+
+    Raises:
+        ValueError: If a name is not allowed; the message names it, the allowed ones
+            and the closest of them.
+
+    Examples:
+        >>> check_names("model.lego", ["num_unit"], ["num_units", "router"])
+        Traceback (most recent call last):
+        ...
+        ValueError: `model.lego` has an unknown key 'num_unit'; expected one of \
+'num_units', 'router'. Did you mean 'num_units'?
+    """
+    allowed = list(allowed)
+    for name in found:
+        if name in allowed:
+            continue
+        close = get_close_matches(str(name), allowed, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"`{where}` has an unknown key {name!r}; expected one of "
+            f"{', '.join(repr(item) for item in allowed)}.{hint}"
+        )
+
+
+def check_tasks(where: str, found: Iterable[str], tasks: Iterable[str]) -> None:
+    """Require one entry for every task of the model and none besides.
+
+    Args:
+        where: The config key that is keyed by task, such as ``train_dataloader``.
+        found: The task names that stand there.
+        tasks: The tasks of the model.
+
+    Raises:
+        ValueError: If a task is unknown or missing; the message names both.
+    """
+    found, tasks = list(found), list(tasks)
+    check_names(where, found, tasks)
+    missing = [task for task in tasks if task not in found]
+    if missing:
+        raise ValueError(
+            f"`{where}` has no entry for task {missing[0]!r}; found "
+            f"{', '.join(map(repr, found)) or 'none'}, expected one for each task of "
+            f"`model.tasks`. Add `{where}.{missing[0]}` or remove the task."
+        )
+
+
+def check_task_name(name: str) -> None:
+    """Refuse a task name that cannot be a module name and a metric prefix.
+
+    Args:
+        name: The task's key in ``model.tasks``.
+
+    Raises:
+        ValueError: If the name has other characters than letters, digits, ``_`` and
+            ``-``, or is an attribute of ``torch.nn.ModuleDict``.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)):
+        raise ValueError(
+            f"`model.tasks` has a task named {name!r}; a task's name becomes a module "
+            "name and a metric prefix, so use letters, digits, '_' and '-' only."
+        )
+    if hasattr(nn.ModuleDict(), name):
+        raise ValueError(
+            f"`model.tasks` has a task named {name!r}, which is an attribute of "
+            "torch.nn.ModuleDict, where the tasks' models live. Choose another name."
+        )

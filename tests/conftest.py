@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests, and the table of the identities' errors."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+IDENTITY_TOLERANCE = 1e-5
+_PROPERTY = "identity"
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def check_identity(
+    record_property: Callable[[str, object], None],
+) -> Callable[[str, bool, float], None]:
+    """Return a function that records an identity's largest error and bounds it."""
+
+    def check(identity: str, with_cp: bool, error: float) -> None:
+        record_property(_PROPERTY, (identity, with_cp, error))
+        assert error <= IDENTITY_TOLERANCE
+
+    return check
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> None:
+    """Print the largest error of each identity, checkpointed and not."""
+    errors: dict[str, dict[bool, float]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == _PROPERTY:
+                    identity, with_cp, error = value
+                    row = errors.setdefault(identity, {})
+                    row[with_cp] = max(error, row.get(with_cp, 0.0))
+    if not errors:
+        return
+    terminalreporter.section("identities: largest relative error, float32")
+    width = max(map(len, errors))
+    write = terminalreporter.write_line
+    write(f"{'activation checkpointing':{width}}  {'off':>8}  {'on':>8}")
+    for identity, row in sorted(errors.items()):
+        cells = (f"{row[cp]:.1e}" if cp in row else "-" for cp in (False, True))
+        write(f"{identity:{width}}  " + "  ".join(f"{cell:>8}" for cell in cells))

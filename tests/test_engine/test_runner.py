@@ -1,0 +1,233 @@
+"""The runner and its loops with stock hooks, on the toy recipe."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.registry import HOOKS, OPTIMIZERS, RUNNERS
+from mmengine.runner import Runner
+from torch import nn
+
+from tests.runs import make_tiny_toy, tiny_config
+
+
+@pytest.fixture(autouse=True, scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_toy(tmp_path_factory.mktemp("runner"))
+
+
+@pytest.fixture(autouse=True)
+def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def build(work_dir: Path, options: dict | None = None) -> Runner:
+    return RUNNERS.build(tiny_config(work_dir, options))
+
+
+@HOOKS.register_module(force=True)
+class Recorder(Hook):
+    """Notes what the loops hand to hooks."""
+
+    def __init__(self) -> None:
+        self.logged: list[dict] = []
+        self.metrics: list[dict] = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.logged.append(outputs)
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics.append(metrics)
+
+
+def recorder(runner: Runner) -> Recorder:
+    return next(hook for hook in runner.hooks if isinstance(hook, Recorder))
+
+
+def test_a_run_with_stock_hooks(tmp_path: Path):
+    options = {
+        "custom_hooks": [
+            dict(type="Recorder"),
+            dict(type="EMAHook", momentum=0.5),
+            dict(
+                type="EarlyStoppingHook",
+                monitor="mean",
+                rule="greater",
+                patience=1,
+                min_delta=1000.0,
+            ),
+        ],
+        "default_hooks.checkpoint.save_best": ["mean", "seg/mIoU"],
+        "default_hooks.checkpoint.rule": ["greater", "greater"],
+        "train_cfg.max_iters": 6,
+        "train_cfg.val_interval": 2,
+        "vis_backends": [dict(type="TensorboardVisBackend")],
+        "visualizer.vis_backends": [dict(type="TensorboardVisBackend")],
+        "auto_scale_lr": dict(enable=True, base_batch_size=16),
+    }
+    runner = build(tmp_path, options)
+    runner.train()
+    seen = recorder(runner)
+    # The second validation cannot improve by 1000 points, so training stops there.
+    assert runner.iter == 4
+    assert {"det/loss_cls", "seg/decode.loss_ce", "cls/loss", "loss"} <= set(
+        seen.logged[0]
+    )
+    parts = sum(float(seen.logged[0][f"{task}/loss"]) for task in ("det", "seg", "cls"))
+    assert float(seen.logged[0]["loss"]) == pytest.approx(parts)
+    metrics = seen.metrics[-1]
+    expected = (
+        100 * metrics.get("det/coco/bbox_mAP_50", 0)
+        + metrics["seg/mIoU"]
+        + metrics["cls/accuracy/top1"]
+    ) / 3
+    assert metrics["mean"] == pytest.approx(expected)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert any(name.startswith("best_mean") for name in names)
+    assert any(name.startswith("best_seg_mIoU") for name in names)
+    assert not any(name.endswith(".partial") for name in names)
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+    # 2 + 2 + 4 images a step against a base of 16.
+    base = tiny_config(tmp_path).optim_wrapper.optimizer.lr
+    assert runner.optim_wrapper.optimizer.defaults["lr"] == base
+    assert runner.param_schedulers[0].base_values[0] == pytest.approx(base / 2)
+
+
+def test_validation_uses_the_ema_weights(tmp_path: Path):
+    """Assembled weights are not kept over EMA's exchange of parameters."""
+    seen = {}
+
+    @HOOKS.register_module(force=True)
+    class Weights(Hook):
+        priority = "LOWEST"
+
+        def _note(self, runner: Runner, when: str) -> None:
+            with torch.no_grad(), runner.model.activate("cls") as model:
+                seen[when] = model.backbone.conv1.weight.clone()
+
+        def before_val_iter(self, runner, batch_idx, data_batch=None):
+            if "during" not in seen:
+                self._note(runner, "during")
+
+        def after_val(self, runner):
+            runner.model.eval()
+            self._note(runner, "after")
+
+    options = {
+        "custom_hooks": [dict(type="EMAHook", momentum=0.1), dict(type="Weights")]
+    }
+    build(tmp_path, options).train()
+    assert not torch.equal(seen["during"], seen["after"])
+
+
+def test_accumulation_and_clipping(tmp_path: Path):
+    steps = []
+
+    @OPTIMIZERS.register_module(force=True)
+    class Counting(torch.optim.AdamW):
+        def step(self, closure=None):
+            parameters = [p for group in self.param_groups for p in group["params"]]
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            steps.append(nn.utils.get_total_norm(gradients).item())
+            return super().step(closure)
+
+    options = {
+        "train_cfg.max_iters": 5,
+        "optim_wrapper": dict(
+            type="OptimWrapper",
+            optimizer=dict(type="Counting", lr=1e-3),
+            accumulative_counts=2,
+            clip_grad=dict(max_norm=0.5),
+        ),
+    }
+    cfg = tiny_config(tmp_path, options)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.pop("save_best")
+    cfg.default_hooks.checkpoint.pop("rule")
+    RUNNERS.build(cfg).train()
+    # Five iterations: two steps of two, and the remainder.
+    assert len(steps) == 3
+    assert all(norm == pytest.approx(0.5, rel=1e-3) for norm in steps)
+
+
+def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
+    """A kill while a checkpoint is written leaves the one of the same name whole."""
+    import gppf_mm.engine.runner.simt_runner as module
+
+    runner = build(tmp_path, {"train_cfg.max_iters": 2})
+    runner.train()
+    before = (tmp_path / "iter_2.pth").read_bytes()
+
+    def die(source: str, target: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "replace_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        runner.save_checkpoint(str(tmp_path), "iter_2.pth", by_epoch=False)
+    assert (tmp_path / "iter_2.pth").read_bytes() == before
+    assert isinstance(runner.hooks[-1], Hook)
+    assert any(isinstance(hook, CheckpointHook) for hook in runner.hooks)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda cfg: cfg.train_dataloader.pop("seg"),
+            r"`train_dataloader` has no entry for task 'seg'",
+        ),
+        (
+            lambda cfg: cfg.train_dataloader.update(sek=cfg.train_dataloader.seg),
+            r"`train_dataloader` has an unknown key 'sek'.*Did you mean 'seg'",
+        ),
+        (
+            lambda cfg: cfg.model.loss_weights.update(dte=1.0),
+            r"`model\.loss_weights` has an unknown key 'dte'.*Did you mean 'det'",
+        ),
+        (
+            lambda cfg: cfg.train_cfg.update(max_iters=0),
+            r"`train_cfg\.max_iters` is 0",
+        ),
+        (
+            lambda cfg: cfg.train_dataloader.update(seg=3),
+            r"`train_dataloader\.seg` is 3",
+        ),
+    ],
+)
+def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):
+    cfg = tiny_config(tmp_path)
+    edit(cfg)
+    with pytest.raises((ValueError, TypeError), match=message):
+        RUNNERS.build(cfg).train()
+    assert not list(tmp_path.glob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda cfg: cfg.val_evaluator.pop("cls"),
+            r"`val_evaluator` has no entry for task 'cls'",
+        ),
+        (
+            lambda cfg: cfg.val_cfg.mean.update(clf=dict(metric="top1")),
+            r"`val_cfg\.mean` has an unknown key 'clf'.*Did you mean 'cls'",
+        ),
+    ],
+)
+def test_mistakes_in_the_evaluation_config(tmp_path: Path, edit, message: str):
+    cfg = tiny_config(tmp_path)
+    edit(cfg)
+    with pytest.raises(ValueError, match=message):
+        RUNNERS.build(cfg).val()
+
+
+def test_a_batch_without_labels_is_refused_before_training(tmp_path: Path):
+    cfg = tiny_config(tmp_path)
+    pipeline = cfg.train_dataloader.seg.dataset.pipeline
+    cfg.train_dataloader.seg.dataset.pipeline = [
+        step for step in pipeline if step["type"] != "LoadAnnotations"
+    ]
+    with pytest.raises(ValueError, match=r"Task 'seg' got a training batch without"):
+        RUNNERS.build(cfg).train()

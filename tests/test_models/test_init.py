@@ -1,0 +1,199 @@
+"""First values: the stock initialisation, pretrained files, and units that can part."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from mmengine.logging import HistoryBuffer
+from torch import Tensor
+
+from gppf_mm.models import GPPF
+from gppf_mm.registry import MODELS
+from tests.stand_ins import TASKS, build_gppf, build_stock, task_configs
+
+SOFT = dict(type="SoftRouter")
+CONV = "backbone.layer2.0.conv1.weight"
+
+
+def build(num_units: int = 3, tasks: dict | None = None, **init: object) -> GPPF:
+    return build_gppf(SOFT, num_units, tasks, lego=dict(init=init))
+
+
+def stacked(model: GPPF, name: str = CONV) -> Tensor:
+    return torch.stack(model.network.bank.units(name)).detach()
+
+
+def spread(model: GPPF) -> float:
+    """Return the noise by which two units differ, relative to their size."""
+    first, second, _ = stacked(model)
+    return ((first - second).std() / first.std() / 2**0.5).item()
+
+
+def test_values_are_those_of_the_stock_initialisation() -> None:
+    model = MODELS.build(
+        dict(
+            type="GPPF",
+            tasks=task_configs(),
+            lego=dict(num_units=2, router=SOFT, init=dict(perturbation=0)),
+        )
+    )
+    torch.manual_seed(7)
+    model.init_weights()
+    torch.manual_seed(7)
+    for index, task in enumerate(TASKS):
+        stock = build_stock(task)
+        stock.init_weights()
+        own = model.tasks[task].state_dict()
+        for name, value in stock.state_dict().items():
+            if name in own:
+                assert torch.equal(own[name], value), f"{task}.{name}"
+            elif index == 0:
+                units = model.network.bank.units(name)
+                assert all(torch.equal(unit, value) for unit in units), name
+
+
+def test_units_are_equal_but_for_the_perturbation() -> None:
+    first, *others = stacked(build(perturbation=0))
+    assert all(torch.equal(first, other) for other in others)
+    # 4608 values: the deviation of the estimate is 1%.
+    assert spread(build()) == pytest.approx(0.01, rel=0.05)
+    assert spread(build(perturbation=0.1)) == pytest.approx(0.1, rel=0.05)
+
+
+def test_independent_draws_have_nothing_in_common() -> None:
+    units = stacked(build(units="independent", perturbation=0)).flatten(1)
+    correlation = torch.corrcoef(units) - torch.eye(3)
+    # 4608 values: the deviation of the estimate is 0.015.
+    assert correlation.abs().max() < 0.06
+
+
+def backbone_state(seed: int) -> dict[str, Tensor]:
+    """Return the state of a narrow ResNet-18 without its prefix, all of it drawn."""
+    stock = build_stock("cls").backbone
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.rand(value.shape, generator=generator)
+        if value.is_floating_point()
+        else torch.full_like(value, 5)
+        for name, value in stock.state_dict().items()
+    }
+
+
+def assert_loaded(model: GPPF, state: dict[str, Tensor]) -> None:
+    bank = model.network.bank
+    reached = set()
+    for name, value in state.items():
+        full = f"backbone.{name}"
+        if full in bank.lego_names:
+            reached.add(full)
+            assert all(torch.equal(unit, value) for unit in bank.units(full)), full
+        else:
+            for task in TASKS:
+                own = model.tasks[task].state_dict()
+                assert torch.equal(own[full], value), f"{task}.{full}"
+    assert reached == set(bank.lego_names)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "module.backbone."])
+@pytest.mark.parametrize("units", ["equal", "independent"])
+def test_pretrained_file_reaches_all_units_and_norms(
+    tmp_path: Path, prefix: str, units: str
+) -> None:
+    state = backbone_state(0)
+    content = {f"{prefix}{name}": value for name, value in state.items()}
+    if prefix:
+        # A whole checkpoint, as MMEngine's runner writes it.
+        log = HistoryBuffer(np.array([1.0]), np.array([1]))
+        hub = dict(log_scalars={"train/loss": log})
+        content = dict(meta=dict(iter=3), state_dict=content, message_hub=hub)
+    file = tmp_path / "pretrained.pth"
+    torch.save(content, file)
+    model = build(checkpoint=str(file), units=units, perturbation=0)
+    assert_loaded(model, state)
+
+
+def test_torchvision_file_loads_as_it_is(tmp_path: Path) -> None:
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    file = tmp_path / "resnet18.pth"
+    torch.save(state, file)
+    model = build(tasks=task_configs(width=64), checkpoint=str(file), perturbation=0)
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    assert_loaded(model, state)
+
+
+def test_pretrained_file_leaves_heads_and_spares_the_recipes_download(
+    tmp_path: Path,
+) -> None:
+    state = {f"backbone.{name}": value for name, value in backbone_state(0).items()}
+    classes = torch.full((5, 128), 9.0)
+    file = tmp_path / "classifier.pth"
+    torch.save(dict(state_dict=dict(state, **{"head.fc.weight": classes})), file)
+    tasks = task_configs()
+    for cfg in tasks.values():
+        cfg["backbone"]["init_cfg"] = dict(
+            type="Pretrained", checkpoint=str(tmp_path / "not_downloaded.pth")
+        )
+    model = build(tasks=tasks, checkpoint=str(file))
+    assert not torch.equal(model.tasks.cls.head.fc.weight, classes)
+
+
+def test_a_recipes_own_pretrained_weights_are_used(tmp_path: Path) -> None:
+    state, file = backbone_state(0), tmp_path / "backbone.pth"
+    torch.save(state, file)
+    tasks = task_configs()
+    tasks["det"]["backbone"]["init_cfg"] = dict(type="Pretrained", checkpoint=str(file))
+    model = build(tasks=tasks, perturbation=0)
+    assert all(
+        torch.equal(unit, state["layer2.0.conv1.weight"])
+        for unit in model.network.bank.units(CONV)
+    )
+    bias = model.tasks.det.backbone.bn1.bias
+    assert torch.equal(bias, state["bn1.bias"])
+
+
+def broken(kind: str) -> object:
+    state = backbone_state(0)
+    if kind == "missing":
+        del state["layer3.1.conv2.weight"]
+    elif kind == "shape":
+        state["layer3.1.conv2.weight"] = torch.zeros(8, 8, 3, 3)
+    return [state] if kind == "list" else state
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("missing", "holds nothing for 'backbone.layer3.1.conv2.weight'"),
+        ("shape", r"\(8, 8, 3, 3\) for 'backbone.layer3.1.*shape \(64, 64, 3, 3\)"),
+        ("list", "holds nothing for 'backbone.conv1.weight'"),
+        ("text", "cannot load"),
+        ("empty", "cannot load"),
+    ],
+)
+def test_wrong_file_is_named(tmp_path: Path, kind: str, named: str) -> None:
+    file = tmp_path / "broken.pth"
+    if kind in ("text", "empty"):
+        file.write_text("hello" if kind == "text" else "")
+    else:
+        torch.save(broken(kind), file)
+    with pytest.raises(ValueError, match=rf"init\.checkpoint.*broken\.pth.*{named}"):
+        build(checkpoint=str(file))
+
+
+def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"init\.checkpoint.*nowhere\.pth"):
+        build(checkpoint=str(tmp_path / "nowhere.pth"))
+
+
+@pytest.mark.parametrize(
+    ("init", "named"),
+    [
+        (dict(units="same"), r"lego\.init\.units.*'same'.*'equal'"),
+        (dict(perturb=0.1), r"lego\.init.*'perturb'.*Did you mean 'perturbation'"),
+    ],
+)
+def test_bad_settings_are_named(init: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        build(**init)

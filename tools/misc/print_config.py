@@ -1,0 +1,30 @@
+"""Print a config with everything that its bases and options make of it."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from gppf_mm.apis import DICT_ACTION_HELP, kind_errors, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="multi-task config file")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help=DICT_ACTION_HELP
+    )
+    parser.add_argument("--save-path", metavar="FILE.py", help="write it here as well")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with kind_errors():
+        cfg = load_config(args.config, args.cfg_options)
+    print(cfg.pretty_text)
+    if args.save_path:
+        cfg.dump(args.save_path)
+
+
+if __name__ == "__main__":
+    main()
