@@ -38,6 +38,7 @@ help:
 	@sed -n '3,7s/^#   //p' Makefile
 
 setup: $(READY)
+	@echo "==> $(VENV) is ready"
 
 demo: $(READY)
 	@$(PY) demo/demo.py

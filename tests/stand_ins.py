@@ -106,7 +106,7 @@ def task_configs(width: int = 16, with_cp: bool = False) -> dict[str, dict]:
             norm_cfg=dict(type="BN"),
             align_corners=False,
         ),
-        train_cfg=dict(),
+        train_cfg={},
         test_cfg=dict(mode="whole"),
     )
     classifier = dict(

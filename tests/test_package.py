@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gppf_mm.version import __version__
 
@@ -33,7 +34,9 @@ def build(kind: str, source: Path, out: Path) -> Path:
     return out / done.stdout.split()[-1]
 
 
-def run_python(*arguments: str, path: Path, cwd: Path) -> subprocess.CompletedProcess:
+def run_python(
+    *arguments: str, path: Path | str, cwd: Path
+) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -103,26 +106,31 @@ def test_a_build_names_what_the_checkout_lacks(checkout, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("editable", [True, False])
-def test_config_names_reach_into_an_installed_package(checkout, tmp_path, editable):
+@pytest.mark.parametrize("kind", ["editable", "wheel"])
+def test_config_names_reach_into_an_installed_package(checkout, tmp_path, kind):
     site = tmp_path / "site"
-    if editable:
-        build("editable", checkout, tmp_path / "wheel")
-        link = checkout / "gppf_mm" / ".mim" / "configs"
-        assert link.resolve() == checkout / "configs"
-        # A name without a file, as an editable install leaves it in site-packages.
-        site = checkout
-    else:
-        zipfile.ZipFile(build("wheel", checkout, tmp_path / "wheel")).extractall(site)
+    zipfile.ZipFile(build(kind, checkout, tmp_path / "wheel")).extractall(site)
+    package, path = site / "gppf_mm", str(site)
+    if kind == "editable":
+        # The distribution is in one place, the package in another.
+        package, path = checkout / "gppf_mm", f"{checkout}{os.pathsep}{site}"
+        link = package / ".mim" / "configs"
+        assert link.is_symlink()
+        assert link.resolve() == checkout.resolve() / "configs"
     (tmp_path / "heir.py").write_text("_base_ = 'gppf_mm::_base_/probe.py'\n")
     code = (
         "import gppf_mm; from mmengine.config import Config; from mmengine.hub import "
         "get_config; print(Config.fromfile('heir.py').probe, "
         "get_config('gppf_mm::_base_/probe.py').probe, gppf_mm.__file__)"
     )
-    done = run_python("-c", code, path=site, cwd=tmp_path)
-    expected = f"7 7 {site / 'gppf_mm' / '__init__.py'}"
-    assert done.stdout.strip() == expected, done.stderr
+    done = run_python("-c", code, path=path, cwd=tmp_path)
+    assert done.stdout.strip() == f"7 7 {package / '__init__.py'}", done.stderr
+
+
+def test_the_citation_and_the_changelog_name_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_import_is_light(tmp_path):

@@ -70,10 +70,10 @@ def main() -> None:
             enable_auto_scale_lr(cfg)
         enable_resume(cfg, args.resume)
     command = ["python", *sys.argv]
-    with kind_errors(resume_hint(command, cfg, args.resume)):
-        with name_missing_data(cfg, ["train", "val"]):
-            runner = RUNNERS.build(cfg)
-            runner.train()
+    hint = resume_hint(command, cfg, args.resume)
+    with kind_errors(hint), name_missing_data(cfg, ["train", "val"]):
+        runner = RUNNERS.build(cfg)
+        runner.train()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/lego-r18_retinanet-fcn-linear.py',
-    '../_base_/datasets/mini3.py', '../_base_/schedules/adamw_1500i.py',
+    '../_base_/datasets/mini3.py', '../_base_/schedules/adamw_1000i.py',
     '../_base_/default_runtime.py'
 ]
 

@@ -62,7 +62,7 @@ def _dataset_paths(key: str, dataset: Mapping[str, Any]) -> Iterator[tuple[str, 
     else:
         values |= {f"{key}.data_prefix.{name}": prefix[name] for name in prefix}
     for name, value in values.items():
-        if _is_local(value) and "://" not in root:
+        if isinstance(value, str) and _is_local(value) and "://" not in root:
             yield name, os.path.join(root, value)
     # Wrappers such as RepeatDataset and ConcatDataset.
     if isinstance(dataset.get("dataset"), Mapping):

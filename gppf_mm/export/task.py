@@ -71,11 +71,8 @@ def export_task(
     exported = dict(meta=export_meta(content, stock, task), state_dict=state)
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    # MMEngine reads configs by their suffix.
-    written = (
-        out.with_name(f".{out.stem}_new.pth"),
-        out.with_name(f"{out.stem}_new.py"),
-    )
+    new = out.with_stem(f"{out.stem}_new")
+    written = (new, new.with_suffix(".py"))
     try:
         written[1].write_text(_header(stock, task, out) + stock.pretty_text)
         _verify(written[1], state)

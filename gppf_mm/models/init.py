@@ -109,9 +109,9 @@ def _read(checkpoint: str, bank: LegoBank) -> dict[str, Tensor]:
     except Exception as error:
         # The bytes of another kind of file lead the unpickler anywhere.
         raise ValueError(
-            f"`model.lego.init.checkpoint` is {checkpoint!r}, which PyTorch cannot load "
-            f"({type(error).__name__}: {error}); expected an OpenMMLab checkpoint or a "
-            "state dict."
+            f"`model.lego.init.checkpoint` is {checkpoint!r}, which PyTorch cannot "
+            f"load ({type(error).__name__}: {error}); expected an OpenMMLab checkpoint "
+            "or a state dict."
         ) from error
     state = file.get("state_dict", file) if isinstance(file, dict) else {}
     state = {

@@ -47,7 +47,9 @@ def build_visualizer(
         ValueError: If it cannot draw data samples.
     """
     visualizer = VISUALIZERS.build({**deepcopy(dict(cfg)), "name": name})
-    if not _draws_classes(visualizer) and not hasattr(visualizer, "add_datasample"):
+    # MMEngine's own has the method, empty.
+    draws = type(visualizer).add_datasample is not Visualizer.add_datasample
+    if not draws and not _draws_classes(visualizer):
         raise ValueError(
             f"The visualizer {cfg.get('type')!r} cannot draw predictions: it has no "
             "`add_datasample`. Name the one of the task's library in `visualizers`, "

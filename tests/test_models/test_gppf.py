@@ -7,6 +7,7 @@ from weakref import ref
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from tests.stand_ins import (
     batches,
     build_gppf,
     build_stock,
-    loss_of,
     predictions,
     relative_error,
     task_configs,
@@ -252,7 +252,8 @@ def test_a_tasks_graph_is_gone_before_the_next_forward(with_cp: bool) -> None:
     assert set(graphs) == set(TASKS)
     assert alive == dict(det=[], seg=[], cls=[])
     # What is logged keeps nothing alive either.
-    assert log and not any(graph() for graph in graphs.values())
+    assert log
+    assert not any(graph() for graph in graphs.values())
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -289,6 +290,28 @@ def test_forward_runs_one_task() -> None:
         found = model(images, task="cls")
         with model.activate("cls") as stock:
             assert torch.equal(found, stock(images))
+
+
+class Tiny(BaseModel):
+    """A model whose batches are tuples, as MMEngine allows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1))
+
+    def forward(self, images: Tensor, targets: Tensor, mode: str) -> dict[str, Tensor]:
+        difference = self.backbone(images).mean((2, 3)) - targets
+        return dict(loss_tuple=difference.square().mean() if mode == "loss" else 0)
+
+
+def test_batches_may_be_tuples() -> None:
+    tasks = dict(one=dict(type=Tiny), two=dict(type=Tiny))
+    model = build_gppf(dict(type="FixedRouter"), 1, tasks)
+    batch = (torch.randn(2, 3, 4, 4), torch.randn(2, 4))
+    log = model.train_step(dict(one=batch, two=batch), wrapper(model, lr=0.0))
+    with model.activate("one") as stock:
+        expected = stock(*batch, mode="loss")
+    torch.testing.assert_close(log["two/loss"], expected["loss_tuple"])
 
 
 def without_labels(data: dict[str, dict], task: str) -> dict[str, dict]:

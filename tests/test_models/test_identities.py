@@ -244,7 +244,7 @@ def expected_mix(
     if kind == "FixedRouter":
         units = router.routes[task]
         weights = torch.full((len(units),), 1 / len(units))
-        return {group: (units, weights, None) for group in router.groups}
+        return {group: (units, weights.clone(), None) for group in router.groups}
     logits, temperature = router.logits[task].detach(), 1.0
     if kind == "GumbelTopKRouter":
         progress = step / router.anneal_iters

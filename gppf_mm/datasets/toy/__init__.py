@@ -26,11 +26,11 @@ Example:
     ['cls', 'det', 'seg']
 """
 
+from .build import make_toy
 from .chance import classification_chance, segmentation_chance, toy_chance
 from .classification import CLS_CLASSES, CLS_SIZE, render_classification
 from .detection import DET_CLASSES, DET_SIZE, Detection, render_detection, tight_box
 from .files import staged_dir, write_image
-from .make_toy import make_toy
 from .segmentation import SEG_CLASSES, SEG_SIZE, render_segmentation
 
 __all__ = [

@@ -36,7 +36,8 @@ def test_laying_the_same_weights_changes_nothing(network: nn.Module) -> None:
 def test_only_private_parameters_and_buffers_stay(network: nn.Module) -> None:
     weights, before = taken_out(network), set(network.state_dict())
     skeleton = Skeleton(network, place_parameters(network))
-    skeleton.lay(weights)
+    # A single active unit comes as it is, a parameter of the bank.
+    skeleton.lay({name: nn.Parameter(value) for name, value in weights.items()})
     assert set(network.state_dict()) == before - set(weights)
     names = {name for name, _ in network.named_parameters()}
     assert names.isdisjoint(weights)

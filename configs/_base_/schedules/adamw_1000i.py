@@ -5,15 +5,15 @@ optim_wrapper = dict(
 
 param_scheduler = [
     dict(
-        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=150),
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(
         type='CosineAnnealingLR',
         eta_min=0.0,
         by_epoch=False,
-        begin=150,
-        end=1500,
-        T_max=1350)
+        begin=100,
+        end=1000,
+        T_max=900)
 ]
 
 train_cfg = dict(
-    type='gppf_mm.SIMTTrainLoop', max_iters=1500, val_interval=500)
+    type='gppf_mm.SIMTTrainLoop', max_iters=1000, val_interval=500)

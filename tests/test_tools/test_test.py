@@ -1,0 +1,164 @@
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from .conftest import Run, Tested
+
+Main = Callable[..., tuple[int, str]]
+TASKS = ("det", "seg", "cls")
+
+
+def read_metrics(tested: Tested) -> dict[str, float]:
+    return json.loads((tested.folder / "metrics.json").read_text())
+
+
+def test_metrics_are_those_of_the_last_validation(run: Run, tested: Tested):
+    line = next(line for line in run.output.splitlines() if "mean: " in line)
+    validated = dict(re.findall(r"(\S+): ([-\d.]+)", line))
+    metrics = read_metrics(tested)
+    assert {"det/coco/bbox_mAP_50", "seg/mIoU", "cls/accuracy/top1"} <= set(metrics)
+    for name, value in metrics.items():
+        assert value == pytest.approx(float(validated[name]), abs=1e-4), name
+
+
+def test_predictions_are_dumped_per_task_for_every_image(tested: Tested):
+    for task in TASKS:
+        with open(tested.folder / f"predictions_{task}.pkl", "rb") as file:
+            assert len(pickle.load(file)) == 8
+
+
+def test_pictures_of_every_fourth_image(run: Run, tested: Tested):
+    for task in TASKS:
+        pictures = sorted((tested.folder / "show" / task).glob("*.png"))
+        assert len(pictures) == 2
+        height, width = cv2.imread(str(pictures[0])).shape[:2]
+        assert height >= 256
+        # Ground truth and prediction side by side; a class is written on one image.
+        assert width == (height if task == "cls" else 2 * height)
+        root = run.folder / "data/toy" / task
+        for picture in pictures:
+            assert list(root.rglob(f"{picture.stem}.png"))
+
+
+def test_task_and_out_of_one_task(
+    run: Run, tested: Tested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """One task gives its numbers alone, no mean, and its file under the given name."""
+    from gppf_mm.apis import dump_predictions, load_config, select_tasks
+    from gppf_mm.registry import RUNNERS
+
+    monkeypatch.chdir(run.folder)
+    cfg = load_config(run.config)
+    select_tasks(cfg, ["cls"])
+    dump_predictions(cfg, [str(tmp_path / "cls.pkl")])
+    cfg.work_dir, cfg.load_from = str(tmp_path), str(run.checkpoint)
+    cfg.experiment_name = "one_task"
+    metrics = RUNNERS.build(cfg).test()
+    assert set(metrics) == {"cls/accuracy/top1"}
+    expected = read_metrics(tested)["cls/accuracy/top1"]
+    assert metrics["cls/accuracy/top1"] == pytest.approx(expected)
+    assert len(pickle.loads((tmp_path / "cls.pkl").read_bytes())) == 8
+
+
+def test_unknown_task(tool_main: Main, run: Run):
+    args = [run.config, run.checkpoint, "--task", "dett"]
+    code, message = tool_main("test.py", *args)
+    assert code == 2
+    assert "Did you mean 'det'?" in message
+
+
+def test_output_of_unknown_kind(tool_main: Main, run: Run):
+    args = [run.config, run.checkpoint, "--out", "x.txt"]
+    code, message = tool_main("test.py", *args)
+    assert code == 2
+    assert "FILE.json" in message
+
+
+def test_missing_checkpoint(tool_main: Main, run: Run):
+    code, message = tool_main("test.py", run.config, "gone.pth")
+    assert code == 2
+    assert "There is no checkpoint 'gone.pth'" in message
+
+
+@pytest.mark.parametrize("content", [b"no checkpoint", b"PK\x03\x04 cut"])
+def test_damaged_checkpoint(tool_main: Main, run: Run, tmp_path: Path, content: bytes):
+    (tmp_path / "bad.pth").write_bytes(content)
+    code, message = tool_main("test.py", run.config, tmp_path / "bad.pth")
+    assert code == 2
+    assert "cannot be read as a checkpoint" in message
+
+
+def change(run: Run, tmp_path: Path, edit: Callable[[dict], None]) -> Path:
+    content = torch.load(run.checkpoint, map_location="cpu")
+    edit(content)
+    torch.save(content, tmp_path / "changed.pth")
+    return tmp_path / "changed.pth"
+
+
+def drop_bank(content: dict) -> None:
+    state = content["state_dict"]
+    for name in [name for name in state if name.startswith("network.")]:
+        del state[name]
+
+
+def rename_task(content: dict) -> None:
+    content["state_dict"] = {
+        name.replace("tasks.cls.", "tasks.faces."): value
+        for name, value in content["state_dict"].items()
+    }
+
+
+def drop_unit(content: dict) -> None:
+    del content["state_dict"]["network.bank.lego.backbone.conv1.units.2.weight"]
+
+
+def cut_logits(content: dict) -> None:
+    state = content["state_dict"]
+    state["network.router.logits.det"] = state["network.router.logits.det"][:, :2]
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (drop_bank, "it has no lego bank"),
+        (rename_task, "it has the tasks det, seg, faces"),
+        (drop_unit, "1 missing (network.bank.lego.backbone.conv1.units.2.weight)"),
+        (cut_logits, "1 of another shape (network.router.logits.det"),
+    ],
+)
+def test_checkpoint_of_another_config(
+    tool_main: Main,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: Callable[[dict], None],
+    expected: str,
+):
+    monkeypatch.chdir(run.folder)
+    checkpoint = change(run, tmp_path, edit)
+    args = [run.config, checkpoint, "--task", "cls", "--out", tmp_path / "x.pkl"]
+    tool = "model_converters/export_task.py"
+    code, message = tool_main(tool, *args[:4], "--out", tmp_path / "cls.pth")
+    assert code == 2
+    assert expected in message
+    assert not (tmp_path / "cls.pth").exists()
+    assert not (tmp_path / "cls.py").exists()
+
+
+def test_checkpoint_trained_with_another_router(
+    tool_main: Main, run: Run, tmp_path: Path
+):
+    """Its weights fit, so that nothing but the settings shows the mistake."""
+    options = ["model.lego.router.type=gppf_mm.TopKRouter", "model.lego.router.k=2"]
+    tool = "model_converters/export_task.py"
+    args = ["--task", "cls", "--out", tmp_path / "cls.pth", "--cfg-options", *options]
+    code, message = tool_main(tool, run.config, run.checkpoint, *args)
+    assert code == 2
+    assert "trained with `model.lego.router`" in message
+    assert "SoftRouter" in message
