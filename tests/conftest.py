@@ -9,6 +9,11 @@ IDENTITY_TOLERANCE = 1e-5
 _PROPERTY = "identity"
 
 
+# The networks are small: more threads would only wait for each other, the more so
+# on a busy machine, and sums would depend on their number.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 """Three stock tasks over a ResNet-18, small enough for a test, and batches for them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -234,6 +235,7 @@ def relative_error(
     worst = 0.0
     for name, value in expected.items():
         difference = (found[name] - value).abs().max().item()
+        assert math.isfinite(difference), name
         if not value.is_floating_point():
             assert difference == 0, name
         elif difference:

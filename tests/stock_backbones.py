@@ -64,4 +64,13 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = dict(
         use_grn=True,
         layer_scale_init_value=0.0,
     ),
+    res2net=partial(
+        _build,
+        type="mmdet.Res2Net",
+        depth=50,
+        scales=4,
+        base_width=26,
+        base_channels=8,
+        stem_channels=8,
+    ),
 )

@@ -52,7 +52,9 @@ def enlarge(
     sample = sample.clone()
     for name, value in sample.items():
         if isinstance(value, InstanceData):
+            value = value.clone()  # That of the sample is shallow.
             value.bboxes = getattr(value.bboxes, "tensor", value.bboxes) * factor
+            setattr(sample, name, value)
         elif isinstance(value, PixelData):
             setattr(sample, name, _enlarge_pixels(value, factor))
     height, width = image.shape[:2]

@@ -10,6 +10,7 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from gppf_mm.models import GPPF
+from gppf_mm.models.lego import LegoBank
 from gppf_mm.registry import MODELS
 from tests.stand_ins import TASKS, build_gppf, build_stock, task_configs
 
@@ -60,6 +61,14 @@ def test_units_are_equal_but_for_the_perturbation() -> None:
     # 4608 values: the deviation of the estimate is 1%.
     assert spread(build()) == pytest.approx(0.01, rel=0.05)
     assert spread(build(perturbation=0.1)) == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_single_unit_is_the_stock_initialisation() -> None:
+    """Hard sharing has nothing to part; its start is that of the stock library."""
+    values = {"0.weight": torch.randn(8, 3, 3, 3)}
+    bank = LegoBank(values, shared={}, num_units=1)
+    bank.fill([values], perturbation=0.5)
+    assert torch.equal(bank.units("0.weight")[0], values["0.weight"])
 
 
 def test_independent_draws_have_nothing_in_common() -> None:

@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Train for four iterations, in a folder that is not the repository."""
     folder = make_tiny_toy(tmp_path_factory.mktemp("run"))
     cfg = tiny_config(folder, {**SOME_BOXES, **NO_WORKERS})
-    del cfg["work_dir"]
+    cfg.pop("work_dir")
     config = write_config(cfg, folder)
     output = run_tool(folder, "train.py", config)
     work_dir = folder / "work_dirs" / "config"
@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Evaluation:
     """A finished test of a run.
 
     Attributes:
@@ -70,7 +70,7 @@ class Tested:
 
 
 @pytest.fixture(scope="session")
-def tested(run: Run) -> Tested:
+def tested(run: Run) -> Evaluation:
     """Test the run with all that the tool can write."""
     folder = run.folder / "tested"
     outputs = [folder / "metrics.json", folder / "predictions.pkl"]
@@ -78,7 +78,7 @@ def tested(run: Run) -> Tested:
     output = run_tool(
         run.folder, "test.py", run.config, run.checkpoint, "--out", *outputs, *show
     )
-    return Tested(folder, output)
+    return Evaluation(folder, output)
 
 
 @pytest.fixture

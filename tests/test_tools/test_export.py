@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement
 
-from .conftest import Run, Tested, run_tool
+from .conftest import Evaluation, Run, run_tool
 
 TASKS = ("det", "seg", "cls")
 TOLERANCE = 1e-5
@@ -47,6 +47,7 @@ models = dict(
     det=init_detector("det.py", "det.pth", device="cpu"),
     seg=init_model("seg.py", "seg.pth", device="cpu"),
     cls=get_model("cls.py", pretrained="cls.pth"))
+models["cls"].dataset_meta = models["cls"]._dataset_meta
 classes = {task: list(model.dataset_meta["classes"]) for task, model in models.items()}
 json.dump(classes, open("classes.json", "w"))
 assert not [name for name in sys.modules if name.startswith("gppf_mm.")]
@@ -100,16 +101,22 @@ def tensors(prediction: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor
         yield name, prediction
 
 
+def is_prediction(name: str) -> bool:
+    return ".pred_" in name or ".seg_logits" in name
+
+
 @pytest.mark.parametrize("task", TASKS)
-def test_predictions_are_those_made_inside(task: str, exported: Path, tested: Tested):
+def test_predictions_are_those_made_inside(
+    task: str, exported: Path, tested: Evaluation
+):
     inside = pickle.loads((tested.folder / f"predictions_{task}.pkl").read_bytes())
     outside = pickle.loads((exported / f"{task}.pkl").read_bytes())
     assert len(inside) == len(outside) == 8
     compared = 0
     for ours, theirs in zip(inside, outside, strict=True):
         ours, theirs = dict(tensors(ours)), dict(tensors(theirs))
-        predicted = {name for name in ours if ".pred_" in name}
-        assert predicted == {name for name in theirs if ".pred_" in name}
+        predicted = {name for name in ours if is_prediction(name)}
+        assert predicted == {name for name in theirs if is_prediction(name)}
         for name in predicted:
             torch.testing.assert_close(
                 theirs[name], ours[name], rtol=TOLERANCE, atol=TOLERANCE
@@ -119,7 +126,9 @@ def test_predictions_are_those_made_inside(task: str, exported: Path, tested: Te
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_metrics_are_those_measured_inside(task: str, exported: Path, tested: Tested):
+def test_metrics_are_those_measured_inside(
+    task: str, exported: Path, tested: Evaluation
+):
     inside = json.loads((tested.folder / "metrics.json").read_text())
     outside = json.loads((exported / "metrics.json").read_text())[task]
     assert outside

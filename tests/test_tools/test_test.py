@@ -8,17 +8,17 @@ import cv2
 import pytest
 import torch
 
-from .conftest import Run, Tested
+from .conftest import Evaluation, Run
 
 Main = Callable[..., tuple[int, str]]
 TASKS = ("det", "seg", "cls")
 
 
-def read_metrics(tested: Tested) -> dict[str, float]:
+def read_metrics(tested: Evaluation) -> dict[str, float]:
     return json.loads((tested.folder / "metrics.json").read_text())
 
 
-def test_metrics_are_those_of_the_last_validation(run: Run, tested: Tested):
+def test_metrics_are_those_of_the_last_validation(run: Run, tested: Evaluation):
     line = next(line for line in run.output.splitlines() if "mean: " in line)
     validated = dict(re.findall(r"(\S+): ([-\d.]+)", line))
     metrics = read_metrics(tested)
@@ -27,13 +27,13 @@ def test_metrics_are_those_of_the_last_validation(run: Run, tested: Tested):
         assert value == pytest.approx(float(validated[name]), abs=1e-4), name
 
 
-def test_predictions_are_dumped_per_task_for_every_image(tested: Tested):
+def test_predictions_are_dumped_per_task_for_every_image(tested: Evaluation):
     for task in TASKS:
         with open(tested.folder / f"predictions_{task}.pkl", "rb") as file:
             assert len(pickle.load(file)) == 8
 
 
-def test_pictures_of_every_fourth_image(run: Run, tested: Tested):
+def test_pictures_of_every_fourth_image(run: Run, tested: Evaluation):
     for task in TASKS:
         pictures = sorted((tested.folder / "show" / task).glob("*.png"))
         assert len(pictures) == 2
@@ -47,7 +47,7 @@ def test_pictures_of_every_fourth_image(run: Run, tested: Tested):
 
 
 def test_task_and_out_of_one_task(
-    run: Run, tested: Tested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tested: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One task gives its numbers alone, no mean, and its file under the given name."""
     from gppf_mm.apis import dump_predictions, load_config, select_tasks
@@ -127,7 +127,7 @@ def cut_logits(content: dict) -> None:
     ("edit", "expected"),
     [
         (drop_bank, "it has no lego bank"),
-        (rename_task, "it has the tasks det, seg, faces"),
+        (rename_task, "it has the tasks faces,"),
         (drop_unit, "1 missing (network.bank.lego.backbone.conv1.units.2.weight)"),
         (cut_logits, "1 of another shape (network.router.logits.det"),
     ],

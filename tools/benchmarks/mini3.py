@@ -87,7 +87,7 @@ def report(cfg: Config, untrained: dict, trained: dict, work_dir: Path) -> None:
         "chance",
         "untrained",
         "trained",
-        title=f"mini3: {cfg.train_cfg.max_iters} iterations, seed {cfg.randomness.seed}",
+        title=f"{cfg.train_cfg.max_iters} iterations, seed {cfg.randomness.seed}",
         caption=f"{platform.machine()}, {torch.get_num_threads()} threads, torch "
         f"{torch.__version__}, {time.strftime('%Y-%m-%d')}",
     )

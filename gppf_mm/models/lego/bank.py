@@ -88,7 +88,7 @@ class LegoBank(nn.Module):
                 sets, one for each unit. Shared parameters take the first.
             perturbation: Standard deviation of the Gaussian noise added to each unit,
                 relative to the root mean square of the values, so that equal units
-                can part. Defaults to 0 (our choice).
+                can part; a single unit gets none. Defaults to 0 (our choice).
 
         Raises:
             ValueError: If there are neither one nor K sets.
@@ -101,7 +101,7 @@ class LegoBank(nn.Module):
         for name in self._units:
             for index, unit in enumerate(self.units(name)):
                 unit.copy_(draws[index % len(draws)][name])
-                if perturbation:
+                if perturbation and self.num_units > 1:
                     scale = perturbation * unit.square().mean().sqrt()
                     unit.add_(torch.randn_like(unit) * scale)
         for name in self._owners:

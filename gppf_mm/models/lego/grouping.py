@@ -17,7 +17,8 @@ def group_parameters(module: nn.Module, by: Grouping) -> dict[str, str]:
 
     * ``layer``: the module that owns the parameter.
     * ``block``: the outermost module on the parameter's path that is neither the root
-      nor a container, nor a module made of containers (a Swin stage, say).
+      nor a container, nor a module made of containers and of no layers (a Swin stage,
+      say).
     * ``stage``: the root's child, or its grandchild where the child is a
       ``ModuleList`` (``layer2`` of a ResNet, ``stages.2`` of a Swin transformer).
 
@@ -68,6 +69,11 @@ def _stage(module: nn.Module, name: str) -> str:
 
 
 def _is_container(module: nn.Module) -> bool:
-    return isinstance(module, _CONTAINERS) or any(
-        isinstance(child, nn.ModuleList) for child in module.children()
+    if isinstance(module, _CONTAINERS):
+        return True
+    # A stage of a Swin transformer or an HRNet, but not a block of a Res2Net, which
+    # has convolutions beside its list of them.
+    children = list(module.children())
+    return any(isinstance(child, nn.ModuleList) for child in children) and not any(
+        child._parameters for child in children
     )

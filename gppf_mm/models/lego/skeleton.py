@@ -65,6 +65,9 @@ class Skeleton:
         self.lay(self._idle)
 
 
+_HARMLESS = ("__get__", "__set__", "__repr__", "dim", "numel", "requires_grad_", "size")
+
+
 class _Absent(Tensor):
     """A weight that is not there: it can be looked at, but not computed with.
 
@@ -80,8 +83,9 @@ class _Absent(Tensor):
         args: tuple = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        # `__get__` reads an attribute: shape, dtype, device, ...
-        if func.__name__ in ("__get__", "__repr__", "dim", "numel", "size"):
+        # `__get__` reads an attribute such as the shape; `__set__` is `requires_grad`,
+        # which stock code clears on what it freezes, each time it is set to training.
+        if func.__name__ in _HARMLESS:
             return super().__torch_function__(func, types, args, kwargs or {})
         raise RuntimeError(
             "A shared network ran without its weights, which live in the bank between "

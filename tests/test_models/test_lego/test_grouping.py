@@ -10,6 +10,7 @@ BLOCKS = dict(
     vit=("layers.2.attn.qkv.weight", "layers.2"),
     hrnet=("stage3.1.branches.2.0.conv1.weight", "stage3.1.branches.2.0"),
     convnext=("stages.2.1.pointwise_conv1.weight", "stages.2.1"),
+    res2net=("layer2.1.convs.0.weight", "layer2.1"),
 )
 STAGES = dict(
     resnet=["conv1", "layer1", "layer2", "layer3", "layer4"],
@@ -17,6 +18,7 @@ STAGES = dict(
     vit=["patch_embed", "layers.0", "layers.1", "layers.2"],
     hrnet=["layer1", "stage2", "stage3", "stage4"],
     convnext=["stages.0", "stages.1", "stages.2", "stages.3"],
+    res2net=["stem", "layer1", "layer2", "layer3", "layer4"],
 )
 
 
