@@ -39,8 +39,10 @@ def main() -> int:
     cfg = load_config(CONFIG)
     console.print(
         "[bold]gppf_mm demo[/]: a detector, a segmentor and a classifier over one bank "
-        "of lego units.\nIt takes 5 to 8 minutes on two cores; logs and pictures go to "
-        f"{OUT}.\n"
+        "of lego units."
+    )
+    console.print(
+        f"It takes 5 to 8 minutes on two cores; logs and pictures go to {OUT}.\n"
     )
     generate()
     train(cfg)
@@ -120,7 +122,7 @@ def evaluate(checkpoint: str) -> dict[str, float]:
 def draw(checkpoint: str) -> None:
     say(4, "Pictures of predictions and routing", "seconds")
     headings = {
-        goal.task: f"{goal.task}: {goal.model}; ground truth "
+        goal.task: f"{goal.task}: {goal.model} of {goal.library}; ground truth "
         + ("and prediction" if goal.task == "cls" else "left, prediction right")
         for goal in GOALS
     }
@@ -164,6 +166,10 @@ def say(number: int, what: str, duration: str) -> None:
 
 if __name__ == "__main__":
     os.chdir(Path(__file__).parents[1])
+    # For the tools: one thread and one loading process keep two cores busy. Two threads
+    # wait for each other in a loop, and are ten times slower as soon as they share a
+    # core with anything.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with kind_errors("Interrupted. `make demo` goes on from the last checkpoint."):
         try:
             code = main()

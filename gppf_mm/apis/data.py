@@ -11,6 +11,8 @@ from mmengine.config import Config
 from .command_line import short_path
 
 _PACKAGE = Path(__file__).parents[1]
+# In a checkout, and in an installed package.
+_TOOLS = (_PACKAGE.parent / "tools", _PACKAGE / ".mim" / "tools")
 
 
 @contextmanager
@@ -77,20 +79,14 @@ def _is_local(path: Any) -> bool:
 
 def _remedy(path: str) -> str:
     """Name the converter that makes a set, which has the name of the set's folder."""
-    converters = _tools() / "dataset_converters"
     parts = Path(path).parts
     for depth, part in enumerate(parts):
-        script = converters / f"{part}.py"
-        if script.is_file():
-            folder = Path(*parts[: depth + 1])
-            return (
-                f"Make the set: python {short_path(script)} --out {folder} "
-                "(--help says what else it may need)."
-            )
+        for tools in _TOOLS:
+            script = tools / "dataset_converters" / f"{part}.py"
+            if script.is_file():
+                folder = Path(*parts[: depth + 1])
+                return (
+                    f"Make the set: python {short_path(script)} --out {folder} "
+                    "(--help says what else it may need)."
+                )
     return "Put the data there, or change the key."
-
-
-def _tools() -> Path:
-    """Return the tools' folder: in an installed package, or in the checkout."""
-    installed = _PACKAGE / ".mim" / "tools"
-    return installed if installed.is_dir() else _PACKAGE.parent / "tools"
