@@ -42,7 +42,7 @@ def main() -> int:
         "of lego units."
     )
     console.print(
-        f"It takes 5 to 8 minutes on two cores; logs and pictures go to {OUT}.\n"
+        f"It takes 4 to 8 minutes on two cores; logs and pictures go to {OUT}.\n"
     )
     generate()
     train(cfg)
@@ -92,7 +92,7 @@ def train(cfg: Config) -> None:
         say(2, f"Training goes on at iteration {iteration} of {max_iters}", "minutes")
         options.append("--resume")
     else:
-        say(2, f"Training: {max_iters} iterations of all three tasks", "4 to 6 minutes")
+        say(2, f"Training: {max_iters} iterations of all three tasks", "3 to 6 minutes")
         shutil.rmtree(RUN, ignore_errors=True)
         RUN.mkdir(parents=True)
         (OUT / "config.py").write_text(cfg.pretty_text)

@@ -193,6 +193,10 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             lambda cfg: cfg.train_dataloader.update(seg=3),
             r"`train_dataloader\.seg` is 3",
         ),
+        (
+            lambda cfg: cfg.train_dataloader.seg.update(batch_sizes=3),
+            r"`train_dataloader\.seg` has an unknown key.*Did you mean 'batch_size'",
+        ),
     ],
 )
 def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):

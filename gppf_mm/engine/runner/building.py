@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from inspect import signature
 
 from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
@@ -10,6 +11,10 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from gppf_mm.utils.messages import check_names
+
+# What MMEngine takes out of a loader's config before PyTorch gets the rest.
+_LOADER_KEYS = ("_scope_", "num_batch_per_epoch", *signature(DataLoader).parameters)
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside a distributed wrapper, or the model itself."""
@@ -40,7 +45,7 @@ def check_loader_cfgs(where: str, cfgs: Mapping[str, dict]) -> None:
 
     Raises:
         TypeError: If a task's config is not a dict.
-        ValueError: If it has no batch size.
+        ValueError: If it has no batch size, or a key that loaders do not know.
     """
     for task, cfg in cfgs.items():
         if not isinstance(cfg, dict):
@@ -48,6 +53,7 @@ def check_loader_cfgs(where: str, cfgs: Mapping[str, dict]) -> None:
                 f"`{where}.{task}` is {cfg!r}; expected the stock loader config of "
                 f"the task, a dict: `{where}` is keyed by task."
             )
+        check_names(f"{where}.{task}", cfg, _LOADER_KEYS)
         if "batch_size" not in cfg:
             raise ValueError(
                 f"`{where}.{task}.batch_size` is missing; every task needs its own."
