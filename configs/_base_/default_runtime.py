@@ -22,11 +22,6 @@ env_cfg = dict(
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
-# Each library draws its own task.
-visualizers = dict(
-    det=dict(_scope_='mmdet', type='DetLocalVisualizer'),
-    seg=dict(_scope_='mmseg', type='SegLocalVisualizer'),
-    cls=dict(_scope_='mmpretrain', type='UniversalVisualizer'))
 
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'

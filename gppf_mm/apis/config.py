@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
+from gppf_mm.recipes import RECIPE_KEYS, expand
 from gppf_mm.utils.messages import check_names
+
+# Expansion reads these; everything else can be overridden in what it made.
+_READ_FIRST = (*RECIPE_KEYS, "train_cfg")
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a multi-task config.
+    """Read a multi-task config, and expand its recipes if ``tasks`` names some.
 
     Args:
         path: The config file.
-        options: What ``--cfg-options`` overrides, by dotted key. Defaults to None.
+        options: What ``--cfg-options`` overrides, by dotted key. Keys of ``tasks`` and
+            the others that expansion reads take effect before it, all keys after it.
+            Defaults to None.
 
     Returns:
         The config, with `SIMTRunner` as its runner unless it names another.
@@ -30,14 +37,22 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
             f"There is no config file {str(path)!r} (seen from {Path.cwd()}); expected "
             f"the path of a multi-task config.{_suggest(path)}"
         )
+    options = dict(options or {})
+    before = {key: options[key] for key in options if key.split(".")[0] in _READ_FIRST}
+    after = {key: options[key] for key in options if key not in before}
     try:
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(dict(options or {}))
+        cfg.merge_from_dict(before)
     except Exception as error:
-        raise ValueError(
-            f"The config {str(path)!r} cannot be read: {type(error).__name__}: "
-            f"{error}. Mend the file, what its `_base_` names, or --cfg-options."
-        ) from error
+        raise _unreadable(path, error) from error
+    if "tasks" in cfg:
+        cfg = expand(cfg)
+        if cfg.get("custom_imports"):
+            import_modules_from_strings(**cfg.custom_imports)
+    try:
+        cfg.merge_from_dict(after)
+    except Exception as error:
+        raise _unreadable(path, error) from error
     _check_multi_task(path, cfg)
     cfg.setdefault("runner_type", "gppf_mm.SIMTRunner")
     cfg.setdefault("default_scope", "gppf_mm")
@@ -79,13 +94,21 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         cfg.test_cfg.pop("mean", None)
 
 
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"The config {str(path)!r} cannot be read: {type(error).__name__}: {error}. "
+        "Mend the file, what its `_base_` names, or --cfg-options."
+    )
+
+
 def _check_multi_task(path: Path, cfg: Config) -> None:
     model = cfg.get("model")
     if not isinstance(model, Mapping):
         raise ValueError(
             f"The config {str(path)!r} has no `model`; expected a multi-task config "
-            "with model=dict(type='gppf_mm.GPPF', tasks=...). Files under `_base_` "
-            "are parts of configs: name the config that inherits them."
+            "with tasks=dict(name=dict(config=...)) or model=dict(type='gppf_mm.GPPF', "
+            "tasks=...). Files under `_base_` are parts of configs: name the config "
+            "that inherits them."
         )
     tasks = model.get("tasks")
     if not isinstance(tasks, Mapping) or not tasks:

@@ -131,3 +131,9 @@ model = dict(
         num_units=4, router=dict(type='gppf_mm.SoftRouter', group='block')),
     tasks=dict(det=retinanet, seg=fcn, cls=classifier),
     loss_weights=dict(det=1.0, seg=1.0, cls=1.0))
+
+# Each library draws its own task.
+visualizers = dict(
+    det=dict(_scope_='mmdet', type='DetLocalVisualizer'),
+    seg=dict(_scope_='mmseg', type='SegLocalVisualizer'),
+    cls=dict(_scope_='mmpretrain', type='UniversalVisualizer'))

@@ -1,0 +1,95 @@
+"""A stock hook that acts on one task's model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from gppf_mm.engine.runner.building import unwrap
+from gppf_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TaskHook(Hook):
+    """Runs a stock hook with one task's stock model as the runner's model.
+
+    The model is whole while the hook runs: the task's weights lie in its backbone. All
+    else that the hook asks of the runner is the run's. Points that get batches or
+    outputs get the task's own. The run is one epoch, so a hook that counts epochs has
+    no meaning here.
+
+    Args:
+        task: The task.
+        hook: The stock hook's config, with its ``_scope_``.
+    """
+
+    def __init__(self, task: str, hook: Mapping[str, Any]) -> None:
+        self.task = task
+        self.hook: Hook = HOOKS.build(dict(hook))
+        self.priority = self.hook.priority
+
+    def _call(self, runner: Runner, point: str, **arguments: Any) -> None:
+        model = unwrap(runner.model)
+        with model.activate(self.task) as stock:
+            getattr(self.hook, point)(_TaskRunner(runner, stock), **arguments)
+
+    def before_train(self, runner: Runner) -> None:
+        """Call the stock hook."""
+        self._call(runner, "before_train")
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Call the stock hook."""
+        self._call(runner, "before_train_epoch")
+
+    def before_val(self, runner: Runner) -> None:
+        """Call the stock hook."""
+        self._call(runner, "before_val")
+
+    def before_test(self, runner: Runner) -> None:
+        """Call the stock hook."""
+        self._call(runner, "before_test")
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Call the stock hook with the task's batch."""
+        self._call(
+            runner,
+            "before_train_iter",
+            batch_idx=batch_idx,
+            data_batch=(data_batch or {}).get(self.task),
+        )
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Call the stock hook with the task's batch and the values it logged."""
+        prefix = f"{self.task}/"
+        self._call(
+            runner,
+            "after_train_iter",
+            batch_idx=batch_idx,
+            data_batch=(data_batch or {}).get(self.task),
+            outputs={
+                name.removeprefix(prefix): value
+                for name, value in (outputs or {}).items()
+                if name.startswith(prefix)
+            },
+        )
+
+
+class _TaskRunner:
+    """The runner as a hook of one task sees it."""
+
+    def __init__(self, runner: Runner, model: nn.Module) -> None:
+        self._runner = runner
+        self.model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)

@@ -1,0 +1,122 @@
+"""One backbone for all tasks."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from .channels import ChannelAdapter
+from .probe import Probe, Prober, accepted_arguments, find_class
+
+# Geometry of a task that every family of backbones understands.
+_GEOMETRY = ("frozen_stages", "norm_eval", "with_cp")
+# What only has a meaning within one family.
+_FAMILY_GEOMETRY = ("strides", "dilations", "contract_dilation", "drop_path_rate")
+# Hierarchical backbones have four stages.
+_ALL_STAGES = (0, 1, 2, 3)
+
+
+def replace_backbone(
+    task: str,
+    model: Mapping[str, Any],
+    scope: str,
+    backbone: Mapping[str, Any],
+    own: Mapping[str, Any],
+    prober: Prober,
+    settled: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Put the common backbone into a stock model.
+
+    The task keeps its geometry: the stages that it reads (``out_indices``, matched by
+    stride where the two families count differently), frozen stages, ``norm_eval``,
+    activation checkpointing and, within one family, strides, dilations and drop path.
+    Necks and heads get the new backbone's channels, see `ChannelAdapter`.
+
+    Args:
+        task: The task's name, for errors.
+        model: The stock model config.
+        scope: The registry scope of its library.
+        backbone: The common backbone, its type with a scope: ``'mmpretrain.ResNet'``.
+        own: What this task adds to it.
+        prober: What runs the old and the new backbone.
+        settled: Dotted keys, from ``model`` on, that the user sets anyway. Defaults to
+            none.
+
+    Returns:
+        A new model config.
+
+    Raises:
+        ValueError: If the model has no backbone, a backbone cannot be built or run, or
+            it is not known where its channels go.
+    """
+    model = deepcopy(dict(model))
+    if not isinstance(model.get("backbone"), Mapping):
+        raise ValueError(
+            f"The top-level `backbone` is for models with a backbone, and that of task "
+            f"{task!r} ({model.get('type')}) has none. Leave the task or the key out."
+        )
+    if "." not in str(backbone.get("type", "")):
+        raise ValueError(
+            f"`backbone.type` is {backbone.get('type')!r}; expected a type with its "
+            "library, such as 'mmpretrain.ResNet'."
+        )
+    old_cfg = {"_scope_": scope, **model["backbone"]}
+    old = prober.probe(old_cfg)
+    model["backbone"] = _fit(task, old_cfg, old, {**backbone, **own}, prober)
+    model.pop("pretrained", None)
+    new = prober.probe(model["backbone"])
+    if len(new.channels) != len(old.channels):
+        raise ValueError(
+            f"Task {task!r} reads {len(old.channels)} outputs of its backbone, and the "
+            f"common one gives {len(new.channels)}. Say which it shall read: "
+            f"tasks.{task}.backbone=dict(out_indices=(...))."
+        )
+    ChannelAdapter(task, old.channels, new.channels, settled).adapt(model)
+    return model
+
+
+def _fit(
+    task: str,
+    old_cfg: Mapping[str, Any],
+    old: Probe,
+    wanted: Mapping[str, Any],
+    prober: Prober,
+) -> dict[str, Any]:
+    """Give the common backbone the task's geometry."""
+    kind = find_class(wanted)
+    family = _same_family(old.kind, kind)
+    accepted = accepted_arguments(kind)
+    keys = _GEOMETRY + (_FAMILY_GEOMETRY if family else ())
+    cfg = {key: old_cfg[key] for key in keys if key in old_cfg and key in accepted}
+    cfg.update(deepcopy(dict(wanted)))
+    if "out_indices" in wanted or "out_indices" not in accepted:
+        return cfg
+    if family and old.out_indices is not None:
+        cfg["out_indices"] = old.out_indices
+        return cfg
+    full = prober.probe({**wanted, "out_indices": _ALL_STAGES})
+    cfg["out_indices"] = _same_strides(task, old.strides, full.strides)
+    return cfg
+
+
+def _same_family(old: type, new: type) -> bool:
+    """Tell whether two backbones count stages and strides alike.
+
+    The libraries have their own copies of a family, and variants by suffix: mmseg's
+    ``ResNetV1c`` is one of mmpretrain's ``ResNet``.
+    """
+    names = {base.__name__ for base in old.__mro__}
+    return new.__name__ in names or old.__name__.startswith(new.__name__)
+
+
+def _same_strides(task: str, old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
+    """Choose the stages of the new backbone that the task read of the old one."""
+    if len(set(old)) == len(old) and all(stride in new for stride in old):
+        return tuple(new.index(stride) for stride in old)
+    if len(old) <= len(new):
+        # A dilated or a plain backbone repeats strides: its last stages are the last.
+        return tuple(range(len(new)))[-len(old) :]
+    raise ValueError(
+        f"Task {task!r} reads features of strides {list(old)}, and the common backbone "
+        f"has {list(new)}. Say which stages it shall read: "
+        f"tasks.{task}.backbone=dict(out_indices=(...))."
+    )

@@ -1,0 +1,200 @@
+"""A config that names recipes becomes a multi-task config that runs by itself."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from gppf_mm.utils.messages import check_task_name
+
+from .probe import Prober
+from .task import TaskConfig, expand_task
+
+# The keys that expansion takes away.
+RECIPE_KEYS = ("tasks", "lego", "backbone", "share")
+_MADE_KEYS = (
+    "model",
+    "train_dataloader",
+    "val_dataloader",
+    "test_dataloader",
+    "val_evaluator",
+    "test_evaluator",
+    "visualizers",
+)
+
+
+def expand(cfg: Config) -> Config:
+    """Expand ``tasks`` into model, loaders and evaluators of every task.
+
+    Pure and cheap: configs are read and, for a common ``backbone``, networks built, but
+    no data set or weight is touched. What a recipe has that cannot go along is named
+    in a warning.
+
+    Args:
+        cfg: A config with ``tasks`` (see `expand_task`), ``lego`` (the ``model.lego``
+            of `GPPF`), optionally ``backbone`` and ``share``, and anything that a
+            run's config has. It is not changed.
+
+    Returns:
+        The multi-task config, which has none of these four keys. What it would make
+        and ``cfg`` has already, such as ``optim_wrapper``, is left as it is.
+
+    Raises:
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If ``tasks`` is empty, stands beside a ``model``, or an entry is
+            wrong.
+    """
+    made = cfg.to_dict()
+    tasks = made.get("tasks")
+    if not isinstance(tasks, Mapping) or not tasks:
+        raise ValueError(
+            f"`tasks` is {tasks!r}; expected {{name: dict(config=...)}} with at least "
+            "one task."
+        )
+    clash = [key for key in _MADE_KEYS if key in made]
+    if clash:
+        raise ValueError(
+            f"The config has both `tasks` and `{clash[0]}`, which `tasks` makes. "
+            "Override what a recipe brings by the task's `cfg_options`, or write the "
+            "expanded config by hand without `tasks`."
+        )
+    if not isinstance(made.get("lego"), Mapping):
+        raise ValueError(
+            "The config has `tasks` and no `lego`; for example lego=dict(num_units=4, "
+            "router=dict(type='gppf_mm.TopKRouter', k=2))."
+        )
+    expanded = {}
+    prober = Prober()
+    for task, entry in tasks.items():
+        check_task_name(task)
+        expanded[task] = expand_task(task, entry, made.get("backbone"), prober)
+    _warn(expanded)
+    if made.get("backbone"):
+        _warn_frozen(expanded, made)
+    model = _model(expanded, made["lego"], made.get("share"))
+    made = {key: value for key, value in made.items() if key not in RECIPE_KEYS}
+    made["model"] = model
+    for task, item in expanded.items():
+        for key, value in item.parts.items():
+            made.setdefault(key, {})[task] = value
+    _complete(made, expanded)
+    return Config(made)
+
+
+def _model(
+    expanded: Mapping[str, TaskConfig], lego: Mapping[str, Any], share: Any
+) -> dict[str, Any]:
+    model = dict(
+        type="gppf_mm.GPPF",
+        lego=lego,
+        loss_weights={task: item.loss_weight for task, item in expanded.items()},
+        tasks={task: item.model for task, item in expanded.items()},
+    )
+    if share is not None:
+        model["share"] = share
+    return model
+
+
+def _complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
+    """Add what a run needs and neither the config nor a recipe says (our choice)."""
+    made.setdefault("runner_type", "gppf_mm.SIMTRunner")
+    made.setdefault("default_scope", "gppf_mm")
+    for stage in ("val", "test"):
+        if made.get(f"{stage}_dataloader"):
+            made.setdefault(f"{stage}_cfg", {})
+    train_cfg = made.get("train_cfg") or {}
+    max_iters = train_cfg.get("max_iters")
+    if "optim_wrapper" not in made and max_iters:
+        made["optim_wrapper"] = dict(
+            type="OptimWrapper",
+            optimizer=dict(type="AdamW", lr=1e-4, weight_decay=0.05),
+            clip_grad=dict(max_norm=35),
+        )
+        made.setdefault("param_scheduler", _schedule(max_iters))
+    if made.get("optim_wrapper"):
+        _add_rules(made["optim_wrapper"], expanded)
+    interval = train_cfg.get("val_interval", 1000)
+    hooks = made.setdefault("default_hooks", {})
+    hooks.setdefault(
+        "checkpoint",
+        dict(
+            type="CheckpointHook", by_epoch=False, interval=interval, max_keep_ckpts=2
+        ),
+    )
+    hooks.setdefault("logger", dict(type="LoggerHook", interval=50))
+    task_hooks = [hook for item in expanded.values() for hook in item.hooks]
+    if task_hooks:
+        made["custom_hooks"] = [*(made.get("custom_hooks") or []), *task_hooks]
+    _add_imports(made, expanded)
+
+
+def _schedule(max_iters: int) -> list[dict[str, Any]]:
+    warm_up = min(1000, max_iters // 10)
+    return [
+        dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warm_up),
+        dict(type="CosineAnnealingLR", by_epoch=False, begin=warm_up, T_max=max_iters),
+    ]
+
+
+def _add_rules(wrapper: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
+    """Keep the recipes' optimizer rules, unless the config has rules of its own."""
+    rules = {task: item.rules for task, item in expanded.items() if item.rules}
+    own = [key for key in ("constructor", "paramwise_cfg") if wrapper.get(key)]
+    scaled = [
+        task for task, item in rules.items() if {"lr_mult", "decay_mult"} & {*item}
+    ]
+    if own and scaled:
+        raise ValueError(
+            f"`tasks.{scaled[0]}` has `lr_mult` or `decay_mult`, and "
+            f"`optim_wrapper.{own[0]}` sets the rules for all parameters. Leave one "
+            "of them out."
+        )
+    if not own:
+        wrapper["constructor"] = "gppf_mm.MultiTaskOptimWrapperConstructor"
+        wrapper["paramwise_cfg"] = dict(tasks=rules)
+
+
+def _add_imports(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
+    own = made.get("custom_imports") or {}
+    names = own.get("imports") or []
+    names = [names] if isinstance(names, str) else list(names)
+    names += [name for item in expanded.values() for name in item.imports]
+    if names:
+        made["custom_imports"] = dict(
+            imports=list(dict.fromkeys(names)),
+            allow_failed_imports=own.get("allow_failed_imports", False),
+        )
+
+
+def _warn(expanded: Mapping[str, TaskConfig]) -> None:
+    for task, item in expanded.items():
+        if item.notes:
+            print_log(
+                f"Task {task!r}: not taken over from its recipe: "
+                f"{'; '.join(item.notes)}.",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+
+def _warn_frozen(expanded: Mapping[str, TaskConfig], made: Mapping[str, Any]) -> None:
+    """Warn of stages that a recipe freezes because it had pretrained ones."""
+    init = made["lego"].get("init") or {}
+    if init.get("checkpoint") or made["backbone"].get("init_cfg"):
+        return
+    frozen = [
+        task
+        for task, item in expanded.items()
+        if item.model["backbone"].get("frozen_stages", -1) >= 0
+    ]
+    if frozen:
+        print_log(
+            f"Task {frozen[0]!r} freezes stages of the common backbone, as its recipe "
+            "does with a pretrained one, and here they start from random values. Set "
+            "`backbone.frozen_stages=-1` (and `norm_eval=False`), or start from "
+            "`lego.init.checkpoint`.",
+            logger="current",
+            level=logging.WARNING,
+        )

@@ -1,0 +1,133 @@
+"""What a stock backbone gives to the parts behind it, learnt by running it once."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+# The side of the image that every stock backbone takes: what ImageNet models expect.
+_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A backbone and its outputs.
+
+    Attributes:
+        kind: Its class.
+        out_indices: The stages that it returns, None if it has no such choice.
+        channels: Channels of each output.
+        strides: Pixels of the image for one of each output; 1 if it is no map.
+    """
+
+    kind: type
+    out_indices: tuple[int, ...] | None
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Prober:
+    """Builds and runs backbones, each config once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Probe] = {}
+
+    def probe(self, cfg: Mapping[str, Any]) -> Probe:
+        """Build a backbone without pretrained weights and run it on one small image.
+
+        Args:
+            cfg: Its config, with ``_scope_`` or a type that names its library.
+
+        Returns:
+            What came out.
+
+        Raises:
+            ValueError: If it cannot be built or run.
+        """
+        cfg = _without_weights(cfg)
+        key = repr(sorted(cfg.items(), key=lambda item: item[0]))
+        if key not in self._known:
+            self._known[key] = _run(cfg)
+        return self._known[key]
+
+
+def find_class(cfg: Mapping[str, Any]) -> type:
+    """Return the class that a backbone's config names.
+
+    Raises:
+        ValueError: If no registry has it.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get("_scope_")):
+        kind = cfg["type"]
+        if isinstance(kind, str) and cfg.get("_scope_") and "." not in kind:
+            kind = f"{cfg['_scope_']}.{kind}"
+        found = MODELS.get(kind) if isinstance(kind, str) else kind
+    if found is None:
+        raise ValueError(
+            f"`backbone.type` is {cfg['type']!r}, which is in no registry. Check the "
+            "name and that its library is installed."
+        )
+    return found
+
+
+def accepted_arguments(kind: type) -> set[str]:
+    """Return the arguments of a class, those that it passes on to its bases too."""
+    names: set[str] = set()
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        names |= {item.name for item in parameters}
+        if all(item.kind is not item.VAR_KEYWORD for item in parameters):
+            break
+    return names
+
+
+def _without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    cfg = deepcopy(dict(cfg))
+    for key in ("init_cfg", "pretrained"):
+        cfg.pop(key, None)
+    return cfg
+
+
+@torch.no_grad()
+def _run(cfg: dict[str, Any]) -> Probe:
+    name = cfg["type"]
+    kind = find_class(cfg)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            backbone: nn.Module = MODELS.build(deepcopy(cfg))
+            backbone.eval()
+            outputs = backbone(torch.zeros(1, 3, _SIDE, _SIDE))
+    except Exception as error:
+        raise ValueError(
+            f"The backbone {name!r} cannot be built and run on an image of "
+            f"{_SIDE}x{_SIDE}, from which its channels are learnt: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+    maps = _maps(outputs)
+    indices = getattr(backbone, "out_indices", None)
+    if isinstance(indices, int):
+        indices = (indices,)
+    return Probe(
+        kind=kind,
+        out_indices=None if indices is None else tuple(indices),
+        channels=tuple(
+            item.shape[-1] if item.dim() == 3 else item.shape[1] for item in maps
+        ),
+        strides=tuple(
+            _SIDE // item.shape[-1] if item.dim() == 4 else 1 for item in maps
+        ),
+    )
+
+
+def _maps(outputs: Any) -> Sequence[torch.Tensor]:
+    """Return one tensor for each output; some give (patches, token) for a stage."""
+    if isinstance(outputs, torch.Tensor):
+        return [outputs]
+    return [item[0] if isinstance(item, (list, tuple)) else item for item in outputs]

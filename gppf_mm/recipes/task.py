@@ -1,0 +1,262 @@
+"""One task: an entry of ``tasks`` and its stock recipe become parts of a run."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmengine.config import ConfigDict
+
+from gppf_mm.utils.messages import check_names
+
+from .backbone import replace_backbone
+from .hooks import split_hooks
+from .probe import Prober
+from .source import Recipe, load_recipe
+
+_ENTRY_KEYS = (
+    "config",
+    "scope",
+    "cfg_options",
+    "data_root",
+    "batch_size",
+    "num_workers",
+    "loss_weight",
+    "lr_mult",
+    "decay_mult",
+    "backbone",
+)
+# Loops whose work `MultiTaskValLoop` does for each task.
+_STOCK_LOOPS = (None, "ValLoop", "TestLoop")
+
+
+@dataclass
+class TaskConfig:
+    """What one task adds to the run's config.
+
+    Attributes:
+        model: The stock model config with its ``_scope_``.
+        parts: The values under ``train_dataloader``, ``val_evaluator``,
+            ``visualizers``, ... for this task, by that key.
+        rules: The recipe's optimizer rules, and the task's own multipliers.
+        hooks: Hooks of the recipe that act on this task alone.
+        imports: Modules that the recipe asks to import.
+        loss_weight: Weight of the task's loss.
+        notes: What of the recipe was left behind, and why; a sentence each.
+    """
+
+    model: dict[str, Any]
+    parts: dict[str, Any]
+    rules: dict[str, Any]
+    hooks: list[dict[str, Any]]
+    imports: list[str]
+    loss_weight: float
+    notes: list[str] = field(default_factory=list)
+
+
+def expand_task(
+    task: str,
+    entry: Mapping[str, Any],
+    backbone: Mapping[str, Any] | None = None,
+    prober: Prober | None = None,
+) -> TaskConfig:
+    """Expand one entry of ``tasks``.
+
+    Args:
+        task: The task's name.
+        entry: ``config`` names the recipe (see `load_recipe`), with ``scope`` if it
+            needs one; ``cfg_options`` overrides it by dotted keys; ``data_root``
+            replaces the root of its data sets; ``batch_size`` is that of training;
+            ``num_workers`` counts for all its loaders; ``loss_weight``, ``lr_mult`` and
+            ``decay_mult`` scale its loss, learning rate and weight decay; ``backbone``
+            adds to the common backbone for this task.
+        backbone: The common backbone of all tasks. Defaults to None, the recipe's own.
+        prober: What runs backbones, if several tasks share it. Defaults to None.
+
+    Returns:
+        The task's share of the run's config.
+
+    Raises:
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If the entry has no ``config`` or an unknown key, or the recipe does
+            not train.
+    """
+    where = f"tasks.{task}"
+    if not isinstance(entry, Mapping) or "config" not in entry:
+        raise ValueError(
+            f"`{where}` is {entry!r}; expected a dict with `config`, the name of a "
+            "stock recipe, such as dict(config='mmdet::retinanet/"
+            "retinanet_r50_fpn_1x_coco.py')."
+        )
+    check_names(where, entry, _ENTRY_KEYS)
+    recipe = _load(task, entry, backbone, prober or Prober())
+    cfg = recipe.cfg
+    loader = cfg.get("train_dataloader")
+    if not isinstance(loader, Mapping):
+        raise ValueError(
+            f"`{where}.config` names {recipe.name!r}, which has no `train_dataloader`: "
+            "it tests a trained model. Name a recipe that trains."
+        )
+    _check_batch_size(where, entry, loader)
+    if entry.get("data_root"):
+        _move_data(cfg, entry["data_root"])
+    notes: list[str] = []
+    parts = dict(train_dataloader=_loader(loader, recipe.scope, entry, training=True))
+    parts |= _evaluation(recipe, entry, notes)
+    if cfg.get("visualizer"):
+        parts["visualizers"] = _scoped(cfg.visualizer, recipe.scope)
+    if cfg.get("load_from"):
+        notes.append(
+            f"load_from={cfg.load_from!r}: start from it by `lego.init.checkpoint`"
+        )
+    hooks, left = split_hooks(task, recipe)
+    return TaskConfig(
+        model=_scoped(cfg.model, recipe.scope),
+        parts=parts,
+        rules=_rules(recipe, entry),
+        hooks=hooks,
+        imports=_imports(cfg.get("custom_imports")),
+        loss_weight=entry.get("loss_weight", 1.0),
+        notes=[*notes, *left],
+    )
+
+
+def _load(
+    task: str,
+    entry: Mapping[str, Any],
+    backbone: Mapping[str, Any] | None,
+    prober: Prober,
+) -> Recipe:
+    options = dict(entry.get("cfg_options") or {})
+    if backbone is None:
+        if entry.get("backbone"):
+            raise ValueError(
+                f"`tasks.{task}.backbone` adds to the common backbone, and the config "
+                "has no top-level `backbone`. To change the recipe's own, use "
+                f"`tasks.{task}.cfg_options`, as {{'model.backbone.depth': 18}}."
+            )
+        return load_recipe(entry["config"], options, entry.get("scope"))
+    recipe = load_recipe(entry["config"], None, entry.get("scope"))
+    recipe.cfg.model = ConfigDict(
+        replace_backbone(
+            task,
+            recipe.cfg.model.to_dict(),
+            recipe.scope,
+            backbone,
+            entry.get("backbone") or {},
+            prober,
+            settled=[key for key in options if key.startswith("model.")],
+        )
+    )
+    recipe.cfg.merge_from_dict(options)
+    return recipe
+
+
+def _check_batch_size(
+    where: str, entry: Mapping[str, Any], loader: Mapping[str, Any]
+) -> None:
+    size = entry.get("batch_size", loader.get("batch_size"))
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(
+            f"`{where}.batch_size` is {size!r}, here or in the recipe; expected the "
+            "number of images of this task in one step on one device, at least 1."
+        )
+
+
+def _loader(
+    loader: Mapping[str, Any], scope: str, entry: Mapping[str, Any], training: bool
+) -> dict[str, Any]:
+    loader = _scoped(loader, scope)
+    if training and "batch_size" in entry:
+        loader["batch_size"] = entry["batch_size"]
+        sampler = loader.get("batch_sampler")
+        if isinstance(sampler, Mapping) and "batch_size" in sampler:
+            loader["batch_sampler"] = {**sampler, "batch_size": entry["batch_size"]}
+    if "num_workers" in entry:
+        loader["num_workers"] = entry["num_workers"]
+        if not entry["num_workers"]:
+            # PyTorch refuses it without workers.
+            loader.pop("prefetch_factor", None)
+            loader["persistent_workers"] = False
+    return loader
+
+
+def _evaluation(
+    recipe: Recipe, entry: Mapping[str, Any], notes: list[str]
+) -> dict[str, Any]:
+    """Return the stages that can run: a loader, metrics, and no loop of their own."""
+    parts: dict[str, Any] = {}
+    for stage in ("val", "test"):
+        loader = recipe.cfg.get(f"{stage}_dataloader")
+        metrics = recipe.cfg.get(f"{stage}_evaluator")
+        loop = (recipe.cfg.get(f"{stage}_cfg") or {}).get("type")
+        if not isinstance(loader, Mapping) or not metrics:
+            continue
+        if loop not in _STOCK_LOOPS:
+            notes.append(f"{stage}_cfg: its loop {loop} is for a run of its own")
+            continue
+        parts[f"{stage}_dataloader"] = _loader(loader, recipe.scope, entry, False)
+        if isinstance(metrics, (list, tuple)):
+            metrics = [_scoped(metric, recipe.scope) for metric in metrics]
+        else:
+            metrics = _scoped(metrics, recipe.scope)
+        parts[f"{stage}_evaluator"] = metrics
+    return parts
+
+
+def _rules(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:
+    wrapper = recipe.cfg.get("optim_wrapper") or {}
+    rules: dict[str, Any] = {}
+    if wrapper.get("constructor"):
+        constructor = wrapper["constructor"]
+        if "." not in constructor:
+            constructor = f"{recipe.scope}.{constructor}"
+        rules["constructor"] = constructor
+    if wrapper.get("paramwise_cfg"):
+        rules["paramwise_cfg"] = deepcopy(wrapper["paramwise_cfg"])
+    for key in ("lr_mult", "decay_mult"):
+        if key in entry:
+            rules[key] = entry[key]
+    return rules
+
+
+def _imports(cfg: Mapping[str, Any] | None) -> list[str]:
+    names = (cfg or {}).get("imports") or []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _scoped(cfg: Mapping[str, Any], scope: str) -> dict[str, Any]:
+    return {"_scope_": scope, **deepcopy(dict(cfg))}
+
+
+def _move_data(cfg: ConfigDict, root: str) -> None:
+    """Put another folder in the place of the recipe's ``data_root``, everywhere."""
+    loaders = [cfg.get(f"{stage}_dataloader") for stage in ("train", "val", "test")]
+    roots = {item for loader in loaders for item in _data_roots(loader)}
+    for key, value in cfg.items():
+        if key.endswith(("_dataloader", "_evaluator")):
+            cfg[key] = _replace_roots(value, roots, root)
+
+
+def _data_roots(cfg: Any) -> set[str]:
+    if isinstance(cfg, Mapping):
+        inner = set().union(*(_data_roots(value) for value in cfg.values()))
+        root = cfg.get("data_root")
+        return inner | {root} if isinstance(root, str) and root else inner
+    if isinstance(cfg, (list, tuple)):
+        return set().union(*(_data_roots(value) for value in cfg))
+    return set()
+
+
+def _replace_roots(value: Any, roots: set[str], new: str) -> Any:
+    """Replace a string that is a root, or a path below one, in a config."""
+    if isinstance(value, Mapping):
+        return {key: _replace_roots(item, roots, new) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replace_roots(item, roots, new) for item in value)
+    if isinstance(value, str):
+        for root in sorted(roots, key=len, reverse=True):
+            bare = root.rstrip("/")
+            if value.rstrip("/") == bare or value.startswith(f"{bare}/"):
+                return f"{new.rstrip('/')}{value[len(bare) :]}"
+    return value
