@@ -23,7 +23,7 @@ Examples:
     ('RetinaNet', 'mmpretrain')
 """
 
-from .expand import RECIPE_KEYS, expand
+from .expansion import RECIPE_KEYS, expand
 from .source import Recipe, find_recipe, list_recipes, load_recipe
 from .task import TaskConfig, expand_task
 

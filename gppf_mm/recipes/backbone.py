@@ -29,7 +29,8 @@ def replace_backbone(
     The task keeps its geometry: the stages that it reads (``out_indices``, matched by
     stride where the two families count differently), frozen stages, ``norm_eval``,
     activation checkpointing and, within one family, strides, dilations and drop path.
-    Necks and heads get the new backbone's channels, see `ChannelAdapter`.
+    Necks and heads get the new backbone's channels, see `ChannelAdapter`, and a
+    classifier whose old backbone pooled its features gets a neck that does.
 
     Args:
         task: The task's name, for errors.
@@ -70,8 +71,28 @@ def replace_backbone(
             f"common one gives {len(new.channels)}. Say which it shall read: "
             f"tasks.{task}.backbone=dict(out_indices=(...))."
         )
+    if new.pooled != old.pooled:
+        _fit_pooling(task, model, new)
     ChannelAdapter(task, old.channels, new.channels, settled).adapt(model)
     return model
+
+
+def _fit_pooling(task: str, model: dict[str, Any], new: Probe) -> None:
+    """Pool the new backbone's map where the old backbone did so itself."""
+    if new.pooled:
+        raise ValueError(
+            f"Task {task!r} reads maps of features, and the common `backbone` gives it "
+            "one vector for an image. Have it return maps for this task: tasks."
+            f"{task}.backbone=dict(...), for example out_type='featmap' of a "
+            "VisionTransformer or gap_before_final_norm=False of a ConvNeXt."
+        )
+    if model.get("neck"):
+        raise ValueError(
+            f"Task {task!r} reads one vector for an image, and the common `backbone` "
+            f"gives it a map. Put the pooling into its neck: tasks.{task}.cfg_options="
+            "{'model.neck': ...}."
+        )
+    model["neck"] = dict(type="mmpretrain.GlobalAveragePooling")
 
 
 def _fit(

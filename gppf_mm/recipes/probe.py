@@ -23,12 +23,14 @@ class Probe:
         out_indices: The stages that it returns, None if it has no such choice.
         channels: Channels of each output.
         strides: Pixels of the image for one of each output; 1 if it is no map.
+        pooled: Whether the last output is a vector for the whole image.
     """
 
     kind: type
     out_indices: tuple[int, ...] | None
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    pooled: bool
 
 
 class Prober:
@@ -123,6 +125,7 @@ def _run(cfg: dict[str, Any]) -> Probe:
         strides=tuple(
             _SIDE // item.shape[-1] if item.dim() == 4 else 1 for item in maps
         ),
+        pooled=maps[-1].dim() == 2,
     )
 
 

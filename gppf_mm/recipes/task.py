@@ -101,7 +101,9 @@ def expand_task(
     if entry.get("data_root"):
         _move_data(cfg, entry["data_root"])
     notes: list[str] = []
-    parts = dict(train_dataloader=_loader(loader, recipe.scope, entry, training=True))
+    parts = dict(
+        train_dataloader=_loader(cfg.train_dataloader, recipe.scope, entry, True)
+    )
     parts |= _evaluation(recipe, entry, notes)
     if cfg.get("visualizer"):
         parts["visualizers"] = _scoped(cfg.visualizer, recipe.scope)

@@ -1,0 +1,123 @@
+"""A common backbone fits every task's neck and heads."""
+
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.structures import SegDataSample
+
+from gppf_mm.recipes import expand, expand_task
+from gppf_mm.registry import MODELS
+
+SWIN = dict(type="mmpretrain.SwinTransformer", arch="tiny", pad_small_map=True)
+CONVNEXT = dict(type="mmpretrain.ConvNeXt", arch="atto", gap_before_final_norm=False)
+RESNET = dict(type="mmpretrain.ResNet", depth=18)
+
+RECIPES = [
+    "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py",
+    "mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py",
+    "mmdet::yolox/yolox_tiny_8xb8-300e_coco.py",
+    "mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py",
+    "mmdet::libra_rcnn/libra-retinanet_r50_fpn_1x_coco.py",
+    "mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py",
+    "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py",
+    "mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py",
+    "mmseg::mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py",
+    "mmseg::sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024.py",
+    "mmseg::hrnet/fcn_hr18s_4xb2-40k_cityscapes-512x1024.py",
+    "mmpretrain::resnet/resnet50_8xb32_in1k.py",
+    "mmpretrain::convnext/convnext-tiny_32xb128_in1k.py",
+]
+
+
+@pytest.mark.parametrize("backbone", [SWIN, CONVNEXT, RESNET], ids=lambda b: b["type"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_stock_model_takes_the_new_features(recipe: str, backbone: dict[str, Any]):
+    cfg = expand_task("task", dict(config=recipe), backbone).model
+    cfg["backbone"]["init_cfg"] = None
+    with DefaultScope.overwrite_default_scope("gppf_mm"):
+        model = MODELS.build(cfg)
+    model.eval()
+    with torch.no_grad():
+        features = model.extract_feat(torch.zeros(1, 3, 96, 96))
+        if hasattr(model, "decode_head"):
+            mask2former = "mask2former" in recipe
+            sample = SegDataSample(metainfo=dict(img_shape=(96, 96)))
+            model.decode_head(features, *[[sample]] * mask2former)
+        if hasattr(model, "auxiliary_head") and model.with_auxiliary_head:
+            heads = model.auxiliary_head
+            for head in heads if hasattr(heads, "__iter__") else [heads]:
+                head(features)
+        if hasattr(model, "head"):
+            model.head(features)
+
+
+def test_a_family_keeps_its_geometry():
+    recipe = "mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py"
+    cfg = expand_task("seg", dict(config=recipe), RESNET).model["backbone"]
+    assert cfg["dilations"] == (1, 1, 2, 4)
+    assert cfg["strides"] == (1, 2, 1, 1)
+    other = expand_task("seg", dict(config=recipe), SWIN).model["backbone"]
+    assert "dilations" not in other
+    assert other["out_indices"] == (0, 1, 2, 3)
+
+
+def test_stages_are_matched_by_stride():
+    recipe = "mmdet::yolox/yolox_tiny_8xb8-300e_coco.py"  # strides 8, 16 and 32
+    cfg = expand_task("det", dict(config=recipe), RESNET).model
+    assert cfg["backbone"]["out_indices"] == (1, 2, 3)
+    assert cfg["neck"]["in_channels"] == [128, 256, 512]
+
+
+def test_a_task_may_add_to_the_common_backbone():
+    entry = dict(config=RECIPES[0], backbone=dict(frozen_stages=2))
+    cfg = expand_task("det", entry, RESNET).model["backbone"]
+    assert cfg["frozen_stages"] == 2
+
+
+def test_a_user_s_channels_win():
+    options = {"model.neck.in_channels": [1, 2, 3, 4]}
+    entry = dict(config=RECIPES[0], cfg_options=options)
+    assert expand_task("det", entry, RESNET).model["neck"]["in_channels"] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_frozen_random_stages_are_pointed_out(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr(
+        "gppf_mm.recipes.expansion.print_log", lambda text, **_: said.append(text)
+    )
+    tasks = dict(det=dict(config=RECIPES[0]))
+    lego = dict(num_units=2, router=dict(type="gppf_mm.TopKRouter", k=1))
+    expand(Config(dict(tasks=tasks, lego=lego, backbone=RESNET)))
+    assert "freezes stages" in said[-1]
+    said.clear()
+    thawed = {**RESNET, "frozen_stages": -1}
+    expand(Config(dict(tasks=tasks, lego=lego, backbone=thawed)))
+    assert not said
+
+
+@pytest.mark.parametrize(
+    ("entry", "backbone", "message"),
+    [
+        ({}, dict(type="ResNet", depth=18), r"type with its library"),
+        ({}, dict(type="mmpretrain.ResNet", depth=17), r"cannot be built and run"),
+        ({}, dict(type="mmpretrain.ResNett"), r"in no registry"),
+        (
+            dict(config="mmpretrain::blip/blip-base_8xb16_refcoco.py"),
+            RESNET,
+            r"has none",
+        ),
+        ({}, dict(type="mmpretrain.ConvNeXt", arch="atto"), r"gap_before_final_norm"),
+        (dict(backbone=dict(depth=18)), None, r"no top-level `backbone`"),
+    ],
+)
+def test_mistakes(entry: dict[str, Any], backbone: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        expand_task("det", {"config": RECIPES[0], **entry}, backbone)

@@ -1,0 +1,222 @@
+"""Expansion makes the config that one would write by hand."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS as ROOT_DATASETS
+from mmengine.registry import DefaultScope
+
+from gppf_mm.apis import load_config
+from gppf_mm.recipes import expand, load_recipe
+from gppf_mm.registry import METRICS, MODELS, TRANSFORMS, VISUALIZERS
+
+DET = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
+SEG = "mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py"
+CLS = "mmpretrain::resnet/resnet18_8xb32_in1k.py"
+
+
+def named(**extra: Any) -> dict[str, Any]:
+    return dict(
+        tasks=dict(det=dict(config=DET), seg=dict(config=SEG), cls=dict(config=CLS)),
+        backbone=dict(type="mmpretrain.ResNet", depth=18, frozen_stages=-1),
+        lego=dict(num_units=2, router=dict(type="gppf_mm.TopKRouter", k=1)),
+        train_cfg=dict(max_iters=100),
+        **extra,
+    )
+
+
+def build(cfg: Config) -> torch.nn.Module:
+    with DefaultScope.overwrite_default_scope("gppf_mm"):
+        return MODELS.build(deepcopy(cfg.model))
+
+
+def test_what_comes_out_is_the_recipes_own():
+    cfg = Config(named())
+    cfg.pop("backbone")
+    full = expand(cfg)
+    for task, name in (("det", DET), ("seg", SEG), ("cls", CLS)):
+        recipe = load_recipe(name)
+        scope = {"_scope_": recipe.scope}
+        assert full.model.tasks[task] == {**scope, **recipe.cfg.model}
+        for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+            assert full[key][task] == {**scope, **recipe.cfg[key]}
+        assert full.visualizers[task].type == recipe.cfg.visualizer.type
+
+
+def test_expansion_is_pure():
+    cfg = Config(named())
+    before = deepcopy(cfg.to_dict())
+    rng = torch.get_rng_state()
+    assert expand(cfg).to_dict() == expand(cfg).to_dict()
+    assert cfg.to_dict() == before
+    assert torch.get_rng_state().equal(rng)
+    assert DefaultScope.get_current_instance() is None or (
+        DefaultScope.get_current_instance().scope_name == "gppf_mm"
+    )
+
+
+def test_the_dumped_config_runs_by_itself(tmp_path: Path):
+    full = expand(Config(named()))
+    full.dump(tmp_path / "full.py")
+    again = load_config(tmp_path / "full.py")
+    assert "tasks" not in again
+    assert again.to_dict() == full.to_dict()
+    assert set(build(again).task_names) == {"det", "seg", "cls"}
+
+
+def test_every_part_is_built_in_its_own_scope():
+    full = expand(Config(named()))
+    with DefaultScope.overwrite_default_scope("gppf_mm"):
+        for task in full.model.tasks:
+            metric = full.val_evaluator[task]
+            metric = metric if isinstance(metric, list) else [metric]
+            for item in metric:
+                item = deepcopy(item)
+                item.pop("ann_file", None)
+                assert METRICS.build(item)
+            loader = full.train_dataloader[task]
+            with DefaultScope.overwrite_default_scope(loader._scope_):
+                for step in loader.dataset.pipeline:
+                    assert TRANSFORMS.build(deepcopy(step)) is not None
+                assert ROOT_DATASETS.get(f"{loader._scope_}.{loader.dataset.type}")
+            assert VISUALIZERS.build(
+                {**full.visualizers[task], "name": f"expand_{task}"}
+            )
+
+
+def test_nothing_leaks_into_the_libraries():
+    recipe = load_recipe(DET).cfg.model.to_dict()
+    recipe["backbone"]["init_cfg"] = None
+
+    def stock() -> torch.Tensor:
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            model = MODELS.build(deepcopy(recipe)).eval()
+        return model(torch.ones(1, 3, 64, 64))[0][0]
+
+    before = stock()
+    model = build(expand(Config(named())))
+    with model.activate("seg") as segmentor:
+        segmentor.train()
+    assert stock().equal(before)
+
+
+def test_a_task_s_settings_reach_its_parts():
+    cfg = Config(named())
+    cfg.tasks.det.update(
+        batch_size=5,
+        num_workers=0,
+        data_root="/somewhere/coco/",
+        loss_weight=0.5,
+        lr_mult=0.1,
+        cfg_options={"model.bbox_head.num_classes": 3},
+    )
+    full = expand(cfg)
+    loader = full.train_dataloader.det
+    assert loader.batch_size == 5
+    assert (
+        full.val_dataloader.det.batch_size
+        == load_recipe(DET).cfg["val_dataloader"]["batch_size"]
+    )
+    assert not loader.persistent_workers
+    assert loader.dataset.data_root == "/somewhere/coco/"
+    assert full.val_evaluator.det.ann_file.startswith("/somewhere/coco/annotations/")
+    assert full.model.loss_weights.det == 0.5
+    assert full.model.loss_weights.seg == 1.0
+    assert full.model.tasks.det.bbox_head.num_classes == 3
+    assert full.optim_wrapper.paramwise_cfg.tasks.det.lr_mult == 0.1
+    assert full.train_dataloader.seg.dataset.data_root.startswith("data/")
+
+
+def test_optimizer_rules_of_a_recipe_are_kept():
+    cfg = Config(named())
+    cfg.pop("backbone")
+    swin = "mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py"
+    cfg.tasks = dict(cls=dict(config=swin))
+    rules = expand(cfg).optim_wrapper.paramwise_cfg.tasks.cls
+    assert rules.paramwise_cfg == load_recipe(swin).cfg.optim_wrapper.paramwise_cfg
+
+
+def test_options_work_before_and_after_expansion(tmp_path: Path):
+    file = tmp_path / "named.py"
+    Config(named()).dump(file)
+    cfg = load_config(
+        file,
+        {
+            "tasks.det.batch_size": 3,
+            "train_dataloader.seg.batch_size": 4,
+            "train_cfg.max_iters": 50,
+            "optim_wrapper.optimizer.lr": 1.0,
+        },
+    )
+    assert cfg.train_dataloader.det.batch_size == 3
+    assert cfg.train_dataloader.seg.batch_size == 4
+    assert cfg.param_scheduler[1].T_max == 50
+    assert cfg.optim_wrapper.optimizer.lr == 1.0
+    assert cfg.optim_wrapper.optimizer.type == "AdamW"
+
+
+def test_what_is_left_behind_is_named(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr(
+        "gppf_mm.recipes.expansion.print_log", lambda text, **_: said.append(text)
+    )
+    cfg = Config(named())
+    cfg.pop("backbone")
+    cfg.tasks = dict(det=dict(config="mmdet::yolox/yolox_tiny_8xb8-300e_coco.py"))
+    full = expand(cfg)
+    assert "YOLOXModeSwitchHook" in said[0]
+    assert "EMAHook" in said[0]
+    assert not full.get("custom_hooks")
+
+
+def test_a_hook_of_one_task_goes_along():
+    cfg = Config(named())
+    cfg.pop("backbone")
+    name = "mmpretrain::arcface/resnet50-arcface_8xb32_inshop.py"
+    cfg.tasks = dict(shop=dict(config=name))
+    hooks = expand(cfg).custom_hooks
+    assert [hook.hook.type for hook in hooks] == ["PrepareProtoBeforeValLoopHook"]
+    assert hooks[0].task == "shop"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c.__setitem__("tasks", {}), r"`tasks` is \{\}"),
+        (lambda c: c.tasks.det.pop("config"), r"`tasks\.det` is .* `config`"),
+        (
+            lambda c: c.tasks.det.update(batchsize=3),
+            r"`tasks\.det` has an unknown key 'batchsize'.*'batch_size'",
+        ),
+        (lambda c: c.tasks.det.update(batch_size=0), r"`tasks\.det\.batch_size` is 0"),
+        (lambda c: c.pop("lego"), r"`tasks` and no `lego`"),
+        (lambda c: c.update(model={}), r"both `tasks` and `model`"),
+        (
+            lambda c: c.tasks.update({"a.b": dict(config=DET)}),
+            r"a task named 'a\.b'",
+        ),
+        (
+            lambda c: c.tasks.det.update(
+                config="mmpretrain::sam/vit-base-p16_sam_headless.py"
+            ),
+            r"no `train_dataloader`",
+        ),
+        (
+            lambda c: (
+                c.update(optim_wrapper=dict(paramwise_cfg=dict(norm_decay_mult=0))),
+                c.tasks.det.update(lr_mult=2),
+            ),
+            r"`tasks\.det` has `lr_mult`.*`optim_wrapper\.paramwise_cfg`",
+        ),
+    ],
+)
+def test_mistakes(edit: Any, message: str):
+    cfg = Config(named())
+    edit(cfg)
+    with pytest.raises(ValueError, match=message):
+        expand(cfg)
