@@ -20,7 +20,9 @@ LOG_PROCESSORS = _child(root.LOG_PROCESSORS, "gppf_mm.engine.runner")
 HOOKS = _child(root.HOOKS, "gppf_mm.engine.hooks")
 OPTIMIZERS = _child(root.OPTIMIZERS, "gppf_mm.engine")
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, "gppf_mm.engine")
-OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, "gppf_mm.engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    root.OPTIM_WRAPPER_CONSTRUCTORS, "gppf_mm.engine.optim"
+)
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, "gppf_mm.engine")
 MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS, "gppf_mm.engine.distributed")
 MODELS = _child(root.MODELS, "gppf_mm.models")

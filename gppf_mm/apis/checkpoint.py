@@ -14,6 +14,7 @@ from torch import nn
 
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.loading import load_whole
 
 # What decides which plan is drawn from the same parameters.
 _ROUTING_KEYS = ("num_units", "router", "placement")
@@ -43,7 +44,7 @@ def init_model(
     if checkpoint is not None:
         content = read_checkpoint(checkpoint)
         check_checkpoint(model, cfg, content, checkpoint)
-        model.load_state_dict(content["state_dict"])
+        load_whole(model, content["state_dict"])
     return model.to(device).eval()
 
 

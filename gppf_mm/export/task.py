@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from gppf_mm.apis import check_checkpoint, init_model, read_checkpoint
 from gppf_mm.engine.runner.checkpoints import replace_file
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.loading import load_whole
 from gppf_mm.utils.messages import check_names
 
 from .config import export_config
@@ -66,7 +67,7 @@ def export_task(
     content = read_checkpoint(checkpoint)
     model = init_model(cfg)
     check_checkpoint(model, cfg, content, checkpoint)
-    model.load_state_dict(content["state_dict"])
+    load_whole(model, content["state_dict"])
     state = export_state_dict(model, task)
     exported = dict(meta=export_meta(content, stock, task), state_dict=state)
 
@@ -107,7 +108,7 @@ def _verify(config: Path, state: Mapping[str, torch.Tensor]) -> None:
     with DefaultScope.overwrite_default_scope(stock.default_scope):
         model = MODELS.build(stock.model)
     try:
-        model.load_state_dict(state, strict=True)
+        load_whole(model, state)
     except RuntimeError as error:
         raise ValueError(
             f"The exported weights do not fit the stock model: {error} This is a "

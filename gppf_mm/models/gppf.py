@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModel
+from mmengine.dist import is_distributed
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
@@ -17,6 +18,9 @@ from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
 from .init import initialise
 from .labels import check_labels
 from .network import LegoNetwork
+from .parts import check_ties, find_parts, names_by_parameter
+
+_LEGO_KEYS = ("num_units", "router", "placement", "mismatch", "init")
 
 Batch = Any  # What a stock loader yields: a dict, a tuple or a list.
 
@@ -35,15 +39,21 @@ class GPPF(BaseModel):
             ``_scope_`` (``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``) or full type
             names.
         lego: The shared network: ``num_units``, ``router``, and optionally
-            ``placement`` (see `LegoNetwork`) and ``init`` (see `initialise`).
+            ``placement`` and ``mismatch`` (see `LegoNetwork`) and ``init`` (see
+            `initialise`).
         loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
-        share: Attributes of the stock models that are shared. Defaults to
-            ``('backbone',)``.
+        share: Attributes of the stock models that are shared. A task whose model has
+            no such part, or one without parameters, takes no part in it; the backbone
+            every task has. Defaults to ``('backbone',)``.
         init_cfg: Not used: the stock models bring their own. Defaults to None.
 
+    SyncBN works in distributed runs on GPUs alone; elsewhere it becomes BN, under the
+    same parameter names.
+
     Raises:
-        ValueError: If a name is not allowed, a task's model has no such attribute, or
-            the tasks' shared parts differ.
+        ValueError: If a name is not allowed, no task's model has such an attribute or
+            one has no backbone, the tasks' shared parts differ, or a shared parameter
+            is tied to one outside the shared parts.
     """
 
     def __init__(
@@ -59,7 +69,7 @@ class GPPF(BaseModel):
             raise ValueError("`model.tasks` is empty; expected at least one task.")
         for task in tasks:
             check_task_name(task)
-        check_names("model.lego", lego, ("num_units", "router", "placement", "init"))
+        check_names("model.lego", lego, _LEGO_KEYS)
         for key in ("num_units", "router"):
             if key not in lego:
                 raise ValueError(
@@ -72,19 +82,27 @@ class GPPF(BaseModel):
         if loss_weights is not None:
             check_tasks("model.loss_weights", loss_weights, tasks)
             self.loss_weights.update(loss_weights)
+        if isinstance(share, str):
+            raise ValueError(
+                f"`model.share` is {share!r}; expected a tuple: ({share!r},)."
+            )
         self.share = tuple(share)
         # Stock heads read their settings as attributes.
         self._task_cfgs = {task: ConfigDict(cfg) for task, cfg in tasks.items()}
         self._init = init
         self.tasks = nn.ModuleDict(
-            {task: MODELS.build(deepcopy(cfg)) for task, cfg in self._task_cfgs.items()}
+            {task: _build(cfg) for task, cfg in self._task_cfgs.items()}
         )
+        names = {task: names_by_parameter(model) for task, model in self.tasks.items()}
         self.network = LegoNetwork(
-            {task: _parts(task, model, share) for task, model in self.tasks.items()},
+            find_parts(self.tasks, self.share),
             lego["num_units"],
             lego["router"],
             lego.get("placement", ()),
+            lego.get("mismatch", "error"),
         )
+        for task in self.tasks:
+            check_ties(task, names[task], self.network.shared_names(task), self.share)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -230,18 +248,11 @@ class GPPF(BaseModel):
             return model(inputs, data_samples, mode=mode)
 
 
-def _parts(task: str, model: nn.Module, share: Sequence[str]) -> dict[str, nn.Module]:
-    parts = {}
-    for name in share:
-        part = getattr(model, name, None)
-        if not isinstance(part, nn.Module):
-            children = ", ".join(repr(child) for child, _ in model.named_children())
-            raise ValueError(
-                f"`model.share` names {name!r}, which the model of task {task!r} "
-                f"({type(model).__name__}) does not have; it has {children}."
-            )
-        parts[name] = part
-    return parts
+def _build(cfg: ConfigDict) -> nn.Module:
+    model = MODELS.build(deepcopy(cfg))
+    if is_distributed() and torch.cuda.is_available():
+        return model
+    return revert_sync_batchnorm(model)
 
 
 def _forward_loss(model: BaseModel, batch: Batch) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """First values of the bank and of the tasks' own parameters."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -30,8 +31,8 @@ def initialise(
     """Initialise the bank's units and each task's own parameters.
 
     Every task is initialised as its library would: a second stock model is built from
-    its config, runs its own ``init_weights`` and hands over its values. The units take
-    those of the first task's shared parts (all our choice).
+    its config, runs its own ``init_weights`` and hands over its values. The units of a
+    parameter take those of the first task that has it (all our choice).
 
     Args:
         bank: The bank to fill.
@@ -43,7 +44,8 @@ def initialise(
             the root mean square of its values. Defaults to 0.01.
         checkpoint: A local file with pretrained weights for all units and for the
             tasks' own parameters of the shared parts: an OpenMMLab checkpoint or a
-            bare state dict, torchvision's too. Defaults to None.
+            bare state dict of the first part, torchvision's too. A part of which it
+            has nothing is initialised as without it. Defaults to None.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -56,19 +58,38 @@ def initialise(
             f"{get_args(UnitInit)}."
         )
     pretrained = _read(checkpoint, bank) if checkpoint else {}
-    parts = {name.partition(".")[0] for name in bank.lego_names}
-    draws: list[State] = []
+    parts = {name.partition(".")[0] for name in pretrained}
+    names = {*bank.lego_names, *bank.shared_names}
+    first: dict[str, Tensor] = {}
+    sources = []
     for task, model in tasks.items():
-        values = _draw(task_cfgs[task], parts if checkpoint else set())
+        values = _draw(task_cfgs[task], parts)
         for name, value in pretrained.items():
             if name in values and values[name].shape == value.shape:
                 values[name] = value
-        model.load_state_dict({name: values[name] for name in model.state_dict()})
-        draws = draws or [values]
-    if units == "independent" and not checkpoint:
-        cfg = next(iter(task_cfgs.values()))
-        draws += [_draw(cfg, set()) for _ in range(bank.num_units - 1)]
+        _copy_values(values, model)
+        new = {name: values[name] for name in values.keys() & (names - first.keys())}
+        if new:
+            sources.append(task_cfgs[task])
+        first |= new
+    draws: list[State] = [first]
+    if units == "independent" and not names <= pretrained.keys():
+        for _ in range(bank.num_units - 1):
+            again = [_draw(cfg, parts) for cfg in sources]
+            draws.append(ChainMap(pretrained, *again))
     bank.fill(draws, perturbation)
+
+
+@torch.no_grad()
+def _copy_values(values: State, model: nn.Module) -> None:
+    """Copy a stock model's values as they are.
+
+    ``load_state_dict`` would run the hooks for files of another version or size, which
+    leave out or change values (the tables of Swin V2, the statistics of `ConvAWS`).
+    """
+    for name, value in model.state_dict().items():
+        if torch.is_tensor(value):
+            value.copy_(values[name])
 
 
 class _Quiet(BaseModule):
@@ -88,10 +109,12 @@ def _draw(cfg: ConfigDict, pretrained_parts: set[str]) -> dict[str, Tensor]:
     A recipe's own pretrained weights are left out for the parts that get others.
     """
     cfg = deepcopy(cfg)
-    for part in pretrained_parts:
+    for part in pretrained_parts & cfg.keys():
         cfg.pop("pretrained", None)
-        cfg[part].pop("pretrained", None)
-        cfg[part].init_cfg = None
+        # A neck may be a list of modules.
+        for module in cfg[part] if isinstance(cfg[part], list) else [cfg[part]]:
+            module.pop("pretrained", None)
+            module["init_cfg"] = None
     model = MODELS.build(cfg)
     _Quiet(model).init_weights()
     return dict(model.state_dict())
@@ -120,10 +143,16 @@ def _read(checkpoint: str, bank: LegoBank) -> dict[str, Tensor]:
         if torch.is_tensor(value)
     }
     names = [*bank.lego_names, *bank.shared_names]
-    part = names[0].split(".")[0]
-    if not any(name.startswith(f"{part}.") for name in state):
-        state = {f"{part}.{name}": value for name, value in state.items()}
+    parts = tuple(dict.fromkeys(f"{name.split('.')[0]}." for name in names))
+    if not any(name.startswith(parts) for name in state):
+        state = {f"{parts[0]}{name}": value for name, value in state.items()}
+    # The file of a backbone may have no neck, but not the half of a part.
+    present = (parts[0],) + tuple(
+        part for part in parts if any(name.startswith(part) for name in state)
+    )
     for name in names:
+        if not name.startswith(present):
+            continue
         expected = (
             bank.units(name)[0] if name in bank.lego_names else bank.parameter(name)
         ).shape
@@ -135,5 +164,4 @@ def _read(checkpoint: str, bank: LegoBank) -> dict[str, Tensor]:
                 "the same backbone type, depth and width."
             )
     # The heads of another training stay where they are.
-    parts = tuple(dict.fromkeys(f"{name.split('.')[0]}." for name in names))
     return {name: value for name, value in state.items() if name.startswith(parts)}

@@ -5,13 +5,17 @@ from contextlib import contextmanager
 from itertools import chain
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
 
 from .lego import (
+    Difference,
     Grouping,
     LegoBank,
+    Mismatch,
+    Placement,
     PlacementRule,
     RoutingPlan,
     Skeleton,
@@ -19,8 +23,8 @@ from .lego import (
     check_rules,
     group_parameters,
     place_parameters,
+    settle_placements,
 )
-from .lego.placement import Placement
 
 Parts = Mapping[str, nn.Module]
 
@@ -32,14 +36,18 @@ class LegoNetwork(nn.Module):
     parameters that they share.
 
     Args:
-        parts: For each task the stock networks to share, by a name that all tasks have
-            in common, such as ``{'det': {'backbone': detector.backbone}}``. They are
-            changed in place. The first task's values become the bank's first values.
+        parts: For each task the stock networks to share, by the part's name, such as
+            ``{'det': {'backbone': detector.backbone}}``. They are changed in place.
+            A task may lack a part that others have. The bank's first value of a
+            parameter is that of the first task that has it.
         num_units: Units per layer, K.
         router: Config of the router, with the key ``group`` besides the router's own:
             ``'layer'``, ``'block'`` or ``'stage'``. Defaults to ``'block'``.
         placement: Rules before the default ones, see `place_parameters`. Defaults to
             none.
+        mismatch: What happens to parameters in which the tasks that have a part
+            differ: ``'error'``, or ``'private'``, each task keeps its own. Defaults to
+            ``'error'``.
 
     Raises:
         ValueError: If a placement rule matches nothing, or the tasks disagree on a
@@ -52,26 +60,26 @@ class LegoNetwork(nn.Module):
         num_units: int,
         router: dict,
         placement: Sequence[PlacementRule] = (),
+        mismatch: Mismatch = "error",
     ) -> None:
         super().__init__()
-        placements, values = {}, {}
-        for task, networks in parts.items():
-            network = nn.ModuleDict(networks)
-            placements[task] = place_parameters(network, placement)
-            values[task] = {
-                name: parameter
-                for name, parameter in network.named_parameters()
-                if placements[task][name] != "private"
-            }
+        networks = {task: nn.ModuleDict(modules) for task, modules in parts.items()}
+        values = {
+            task: dict(network.named_parameters()) for task, network in networks.items()
+        }
+        placements = {
+            task: place_parameters(network, placement)
+            for task, network in networks.items()
+        }
         check_rules(placement, list(dict.fromkeys(chain(*placements.values()))))
-        reference = next(iter(parts))
-        for task in parts:
-            _check_agreement(reference, task, placements, values)
+        placements, differences = settle_placements(placements, values, mismatch)
+        if differences:
+            _log_private(differences)
         router = dict(router)
-        self.groups = _group(parts[reference], router.pop("group", "block"))
+        self.groups = _groups(parts, router.pop("group", "block"))
         self.bank = LegoBank(
-            _select(values[reference], placements[reference], "lego"),
-            _select(values[reference], placements[reference], "shared"),
+            _select(values, placements, "lego"),
+            _select(values, placements, "shared"),
             num_units,
         )
         self.router = MODELS.build(
@@ -90,9 +98,17 @@ class LegoNetwork(nn.Module):
         self._step = 0
         self._cache: dict[str, _Cached] = {}
         self._skeletons = {
-            task: Skeleton(nn.ModuleDict(networks), placements[task])
-            for task, networks in parts.items()
+            task: Skeleton(network, placements[task])
+            for task, network in networks.items()
         }
+
+    def shared_names(self, task: str) -> tuple[str, ...]:
+        """Names of the bank's parameters that a task has, tied ones by the first."""
+        return self._skeletons[task].names
+
+    def frozen_names(self, task: str) -> frozenset[str]:
+        """Names of the bank's parameters that a task's recipe does not train."""
+        return self._skeletons[task].frozen
 
     def set_step(self, step: int) -> None:
         """Tell the training iteration, on which schedules and noise depend."""
@@ -111,24 +127,36 @@ class LegoNetwork(nn.Module):
             plan: Its plan. Defaults to None, a fresh draw.
 
         Returns:
-            The weights by name. In evaluation mode without gradients they are kept and
-            returned again until a unit, the router or the mode changes.
+            The weights by name, tied ones by all their names. In evaluation mode
+            without gradients they are kept and returned again until a unit, the router
+            or the mode changes.
         """
         cached = plan is None and not self.training and not torch.is_grad_enabled()
         if not cached:
             plan = self.draw(task) if plan is None else plan
-            return assemble(self.bank, plan, self.groups, self._skeletons[task].frozen)
+            return self._assemble(task, plan, self._skeletons[task].frozen)
         if task not in self._cache or self._cache[task].is_stale():
             plan = self.draw(task)
-            weights = assemble(self.bank, plan, self.groups)
+            weights = self._assemble(task, plan, frozenset())
             self._cache[task] = _Cached(weights, self._sources(task, plan))
         return self._cache[task].weights
 
+    def _assemble(
+        self, task: str, plan: RoutingPlan, frozen: frozenset[str]
+    ) -> dict[str, Tensor]:
+        skeleton = self._skeletons[task]
+        names = frozenset(skeleton.names)
+        weights = assemble(self.bank, plan, self.groups, frozen, names)
+        tied = {name: weights[first] for name, first in skeleton.aliases.items()}
+        return weights | tied
+
     def _sources(self, task: str, plan: RoutingPlan) -> list[nn.Parameter]:
         """Return the parameters that a task's weights depend on."""
+        names = frozenset(self._skeletons[task].names)
         units = [
             self.bank.units(name)[unit]
             for name in self.bank.lego_names
+            if name in names
             for unit in plan.routes[self.groups[name]].units
         ]
         return units + list(self.router.parameters())
@@ -177,40 +205,33 @@ class _Cached:
 
 
 def _select(
-    values: Mapping[str, Tensor], placement: Mapping[str, Placement], which: Placement
-) -> dict[str, Tensor]:
-    return {name: value for name, value in values.items() if placement[name] == which}
-
-
-def _group(parts: Parts, by: Grouping) -> dict[str, str]:
-    return {
-        f"{part}.{name}": f"{part}.{group}"
-        for part, network in parts.items()
-        for name, group in group_parameters(network, by).items()
-    }
-
-
-def _check_agreement(
-    reference: str,
-    task: str,
-    placements: Mapping[str, Mapping[str, Placement]],
     values: Mapping[str, Mapping[str, Tensor]],
-) -> None:
-    """Require that two tasks share the same parameters in the same shapes."""
-    ours, theirs = values[reference], values[task]
-    for name in dict.fromkeys([*ours, *theirs]):
-        found = [
-            f"{tuple(side[name].shape)} ({placements[of][name]})"
-            if name in side
-            else "missing"
-            for of, side in ((reference, ours), (task, theirs))
-        ]
-        if found[0] != found[1]:
-            raise ValueError(
-                f"`model.tasks.{reference}` and `model.tasks.{task}` differ in the "
-                f"shared parameter {name!r}: {found[0]} in {reference!r}, {found[1]} "
-                f"in {task!r}; tasks over one bank need the same names and shapes. "
-                "Give both the same backbone type, depth and width, or make the "
-                "parameter private with "
-                f"`model.lego.placement=[({name!r}, 'private')]`."
-            )
+    placements: Mapping[str, Mapping[str, Placement]],
+    which: Placement,
+) -> dict[str, Tensor]:
+    """Return the parameters of one placement, each of the first task that has it."""
+    selected: dict[str, Tensor] = {}
+    for task, placement in placements.items():
+        for name, where in placement.items():
+            if where == which:
+                selected.setdefault(name, values[task][name])
+    return selected
+
+
+def _groups(parts: Mapping[str, Parts], by: Grouping) -> dict[str, str]:
+    """Name each parameter's routing group, as the first task has it that has it."""
+    groups: dict[str, str] = {}
+    for networks in parts.values():
+        for part, network in networks.items():
+            for name, group in group_parameters(network, by).items():
+                groups.setdefault(f"{part}.{name}", f"{part}.{group}")
+    return groups
+
+
+def _log_private(differences: Sequence[Difference]) -> None:
+    print_log(
+        f"lego.mismatch='private': {len(differences)} parameter(s) of the shared parts "
+        f"stay private because the tasks differ in them; the first is "
+        f"{differences[0].name!r}.",
+        logger="current",
+    )

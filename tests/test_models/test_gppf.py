@@ -7,12 +7,14 @@ from weakref import ref
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import Tensor, nn
 
-from gppf_mm.models import GPPF
+from gppf_mm.export import export_state_dict
+from gppf_mm.models import GPPF, gppf
 from gppf_mm.registry import MODELS
 from tests.stand_ins import (
     TASKS,
@@ -346,6 +348,41 @@ def test_unknown_task_is_named() -> None:
         model.predict("dett", data["dett"])
 
 
+def test_synchronised_norms_are_plain_ones_in_a_single_process() -> None:
+    tasks, plain = task_configs(), build_gppf(TOP2, lego=PARTED)
+    for cfg in tasks.values():
+        cfg["backbone"]["norm_cfg"] = dict(type="SyncBN", requires_grad=True)
+    tasks["seg"]["decode_head"]["norm_cfg"] = dict(type="SyncBN")
+    model = build_gppf(TOP2, tasks=tasks, lego=PARTED)
+    # PyTorch's own refuse a CPU as soon as there is a process group.
+    assert not any(isinstance(item, nn.SyncBatchNorm) for item in model.modules())
+    assert list(model.state_dict()) == list(plain.state_dict())
+    model.load_state_dict(plain.state_dict())
+    expected = plain.train_step(batches(), wrapper(plain))
+    found = model.train_step(batches(), wrapper(model))
+    torch.testing.assert_close(found, expected)
+    assert relative_error(model.state_dict(), plain.state_dict()) < 1e-6
+    # What is exported is for the recipe as it stands, with synchronised norms.
+    stock = MODELS.build(ConfigDict(tasks["seg"]))
+    stock.load_state_dict(export_state_dict(model, "seg"))
+
+
+def test_synchronised_norms_stay_in_distributed_runs_on_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Mocks: neither a process group nor a GPU is at hand.
+    monkeypatch.setattr(gppf, "is_distributed", lambda: True)
+    tasks = task_configs()
+    tasks["det"]["backbone"]["norm_cfg"] = dict(type="SyncBN", requires_grad=True)
+    counts = []
+    for has_gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=has_gpu: found)
+        model = bare(tasks=tasks)()
+        norms = [m for m in model.modules() if isinstance(m, nn.SyncBatchNorm)]
+        counts.append(len(norms))
+    assert counts == [20, 0]
+
+
 def bare(**changes: object) -> Callable[[], GPPF]:
     """Return a function that builds a GPPF whose config has been changed."""
     cfg = dict(type="GPPF", tasks=task_configs(), lego=dict(num_units=4, router=TOP2))
@@ -386,7 +423,11 @@ def headless() -> dict[str, dict]:
         (dict(loss_weights=dict(det=1, seg=1)), r"loss_weights.*'cls'"),
         (dict(loss_weights=dict(det=1, seg=1, cla=1)), r"loss_weights.*'cla'.*'cls'"),
         (dict(tasks=headless()), r"'backbone'.*task 'cls' \(LinearClsHead\)"),
-        (dict(share=("neck",)), r"model\.share.*'neck'.*'seg'"),
+        (
+            dict(share=("backbone", "nek")),
+            r"model\.share.*'nek'.*nor that of any.*'neck'",
+        ),
+        (dict(share="backbone"), r"model\.share` is 'backbone'.*\('backbone',\)"),
     ],
 )
 def test_bad_config_is_an_error_that_names_the_key(changes: dict, named: str) -> None:

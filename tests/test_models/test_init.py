@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
@@ -76,6 +77,90 @@ def test_independent_draws_have_nothing_in_common() -> None:
     correlation = torch.corrcoef(units) - torch.eye(3)
     # 4608 values: the deviation of the estimate is 0.015.
     assert correlation.abs().max() < 0.06
+
+
+def detectors_with_necks(**init: object) -> GPPF:
+    """Build a GPPF whose first task has no neck and whose other two have the same."""
+    cfgs = task_configs()
+    tasks = dict(seg=cfgs["seg"], det=cfgs["det"], faces=task_configs()["det"])
+    lego = dict(num_units=2, router=SOFT, init=dict(perturbation=0, **init))
+    return MODELS.build(
+        dict(type="GPPF", tasks=tasks, lego=lego, share=("backbone", "neck"))
+    )
+
+
+NECK = "neck.lateral_convs.0.conv.weight"
+
+
+def test_a_part_starts_from_the_first_task_that_has_it() -> None:
+    model = detectors_with_necks()
+    torch.manual_seed(7)
+    model.init_weights()
+    torch.manual_seed(7)
+    states = {}
+    for task in ("seg", "det"):
+        stock = build_stock(task)
+        stock.init_weights()
+        states[task] = stock.state_dict()
+    units = model.network.bank.units
+    assert all(torch.equal(unit, states["seg"][CONV]) for unit in units(CONV))
+    assert all(torch.equal(unit, states["det"][NECK]) for unit in units(NECK))
+
+
+def test_independent_draws_cover_all_parts() -> None:
+    model = detectors_with_necks(units="independent")
+    model.init_weights()
+    for name in (CONV, NECK):
+        first, second = model.network.bank.units(name)
+        correlation = torch.corrcoef(torch.stack([first, second]).detach().flatten(1))
+        assert abs(correlation[0, 1]) < 0.2, name
+
+
+@pytest.mark.parametrize("units", ["equal", "independent"])
+def test_a_backbones_file_leaves_the_neck_to_the_recipe(
+    tmp_path: Path, units: str
+) -> None:
+    state, file = backbone_state(0), tmp_path / "backbone.pth"
+    torch.save(state, file)
+    model = detectors_with_necks(checkpoint=str(file), units=units)
+    model.init_weights()
+    pretrained, neck = (model.network.bank.units(name) for name in (CONV, NECK))
+    expected = state["layer2.0.conv1.weight"]
+    assert all(torch.equal(unit, expected) for unit in pretrained)
+    assert torch.equal(*neck) == (units == "equal")
+    assert all(0 < unit.std() < 1 for unit in neck)
+
+
+def test_a_file_may_hold_all_shared_parts_but_not_a_half(tmp_path: Path) -> None:
+    file = tmp_path / "detector.pth"
+    stock = build_stock("det").state_dict()
+    torch.save(dict(state_dict=stock), file)
+    model = detectors_with_necks(checkpoint=str(file))
+    model.init_weights()
+    for name in (CONV, NECK):
+        units = model.network.bank.units(name)
+        assert all(torch.equal(unit, stock[name]) for unit in units)
+    del stock[NECK]
+    torch.save(dict(state_dict=stock), file)
+    with pytest.raises(ValueError, match=f"holds nothing for '{NECK}'"):
+        model.init_weights()
+
+
+def test_what_tasks_keep_private_starts_as_in_the_recipe() -> None:
+    tasks = task_configs()
+    tasks["seg"]["backbone"].update(depth=34)
+    lego = dict(num_units=2, router=SOFT, mismatch="private")
+    model = MODELS.build(dict(type="GPPF", tasks=tasks, lego=lego))
+    torch.manual_seed(7)
+    model.init_weights()
+    torch.manual_seed(7)
+    build_stock("det").init_weights()
+    stock = MODELS.build(ConfigDict(tasks["seg"]))
+    stock.init_weights()
+    own = model.tasks.seg.state_dict()
+    assert "backbone.layer1.2.conv1.weight" in own
+    state = stock.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in own.items())
 
 
 def backbone_state(seed: int) -> dict[str, Tensor]:

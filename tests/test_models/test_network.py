@@ -1,11 +1,19 @@
 """Sharing, laying in, caching and freezing, on small stock networks."""
 
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from gppf_mm.export import export_state_dict
 from gppf_mm.models import GPPF, LegoNetwork
 from gppf_mm.registry import MODELS
 from tests.stand_ins import (
@@ -289,10 +297,11 @@ SHAPE = r"'backbone.conv1.weight'.*\(16, 3, 7, 7\).*\(32, 3, 7, 7\)"
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (dict(base_channels=32, stem_channels=32), SHAPE),
+        (dict(base_channels=32, stem_channels=32), rf"20 parameter.*{SHAPE}.*15 more"),
         (
             dict(depth=34),
-            r"'backbone.layer1.2.conv1.weight': missing.*\(16, 16, 3, 3\)",
+            r"16 parameter.*'backbone.layer1.2.conv1.weight': missing.*"
+            r"\(16, 16, 3, 3\).*11 more",
         ),
         (dict(depth=10), None),
     ],
@@ -304,8 +313,84 @@ def test_tasks_that_cannot_share_are_named(options: dict, named: str | None) -> 
         assert build_gppf(TOP2, tasks=tasks)
         return
     tasks["seg"]["backbone"].update(options)
-    with pytest.raises(ValueError, match=rf"tasks\.det.*tasks\.seg.*{named}"):
+    remedies = r"top-level `backbone=`.*lego\.mismatch='private'"
+    with pytest.raises(ValueError, match=rf"tasks\.det.*tasks\.seg.*{named}") as error:
         build_gppf(TOP2, tasks=tasks)
+    message = str(error.value)
+    assert re.search(remedies, message)
+    assert message.count("backbone.") == 5
+    assert "cls" not in message
+
+
+def test_a_single_difference_is_told_in_full() -> None:
+    tasks = task_configs()
+    tasks["cls"]["backbone"].update(in_channels=1)
+    shapes = r"\(16, 3, 7, 7\) \(lego\) in 'det', \(16, 1, 7, 7\) \(lego\) in 'cls'\. "
+    with pytest.raises(ValueError, match=shapes):
+        build_gppf(TOP2, tasks=tasks)
+
+
+def deeper_segmentor() -> dict[str, dict]:
+    """Return configs of tasks over two ResNet-18 and a ResNet-34, one with a D stem."""
+    tasks = task_configs()
+    # ResNet-34 has what ResNet-18 has, and more blocks in each stage.
+    tasks["seg"]["backbone"].update(depth=34)
+    tasks["cls"]["backbone"].update(in_channels=1)
+    tasks["cls"]["data_preprocessor"].update(mean=[0.0], std=[1.0], to_rgb=False)
+    return tasks
+
+
+def test_what_differs_stays_private_and_the_rest_is_shared() -> None:
+    tasks = deeper_segmentor()
+    rows: list[str] = []
+    with capture_log(rows):
+        model = build_gppf(TOP2, tasks=tasks, lego=dict(mismatch="private"))
+    told = [row for row in rows if "stay private" in row]
+    assert len(told) == 1
+    assert "17 parameter(s)" in told[0]
+    assert "'backbone.conv1.weight'" in told[0]
+    alike = build_gppf(TOP2).network.bank.lego_names
+    expected = set(alike) - {"backbone.conv1.weight"}
+    assert set(model.network.bank.lego_names) == expected
+    for task in TASKS:
+        own = dict(model.tasks[task].named_parameters())
+        assert "backbone.conv1.weight" in own
+        assert ("backbone.layer1.2.conv1.weight" in own) == (task == "seg")
+        assert "backbone.layer1.1.conv1.weight" not in own
+        assert set(model.network.shared_names(task)) == expected
+
+
+def test_agreeing_tasks_have_nothing_to_keep_private() -> None:
+    rows: list[str] = []
+    with capture_log(rows):
+        model = build_gppf(TOP2, lego=dict(mismatch="private"))
+    assert not [row for row in rows if "private" in row]
+    assert set(model.state_dict()) == set(build_gppf(TOP2).state_dict())
+
+
+def test_tasks_that_agree_in_nothing_are_an_error() -> None:
+    tasks = task_configs()
+    tasks["seg"] = task_configs(width=8)["seg"]
+    with pytest.raises(ValueError, match=r"nothing remains to share.*`backbone=`\.$"):
+        build_gppf(TOP2, tasks=tasks, lego=dict(mismatch="private"))
+    with pytest.raises(ValueError, match=r"lego\.mismatch` is 'keep'.*'private'"):
+        build_gppf(TOP2, lego=dict(mismatch="keep"))
+
+
+@contextmanager
+def capture_log(rows: list[str]) -> Iterator[None]:
+    """Collect what goes to MMEngine's current logger."""
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            rows.append(record.getMessage())
+
+    handler, logger = Collect(), MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_parameters_that_differ_can_be_made_private() -> None:
@@ -335,6 +420,123 @@ def test_rule_that_matches_nothing_in_any_task_is_an_error() -> None:
     rules = [("layer1.*", "private")]
     with pytest.raises(ValueError, match=r"lego\.placement.*'layer1\.\*'.*backbone\."):
         build_gppf(TOP2, lego=dict(placement=rules))
+
+
+def two_detectors_and_others() -> dict[str, dict]:
+    """Return two tasks with a pyramid, one with pooling and one without a neck."""
+    tasks = task_configs()
+    tasks["faces"] = task_configs()["det"]
+    return tasks
+
+
+def test_a_part_is_shared_by_the_tasks_that_have_it() -> None:
+    model = build_gppf(
+        TOP2,
+        tasks=two_detectors_and_others(),
+        share=("backbone", "neck"),
+        lego=dict(init=dict(perturbation=0.5)),
+    )
+    network = model.network
+    necks = {name for name in network.bank.lego_names if name.startswith("neck.")}
+    assert "neck.lateral_convs.0.conv.weight" in necks
+    for task in model.tasks:
+        assert necks.isdisjoint(dict(model.tasks[task].named_parameters()))
+        found = {n for n in network.shared_names(task) if n.startswith("neck.")}
+        assert found == (necks if task in ("det", "faces") else set())
+        assert set(network.weights(task)) == set(network.shared_names(task))
+    data = batches()
+    for task, has_neck in (("seg", False), ("cls", False), ("faces", True)):
+        model.zero_grad()
+        with model.activate(task) as stock:
+            loss_of(stock, data.get(task, data["det"])).backward()
+        reached = {
+            name
+            for name in necks
+            if any(unit.grad is not None for unit in network.bank.units(name))
+        }
+        assert reached == (necks if has_neck else set())
+    assert_export_is_the_same(model, "faces")
+    assert_export_is_the_same(model, "seg")
+
+
+def assert_export_is_the_same(model: GPPF, task: str) -> None:
+    model.eval()
+    stock = MODELS.build(ConfigDict(model._task_cfgs[task]))
+    stock.load_state_dict(export_state_dict(model, task))
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad(), model.activate(task) as inside:
+        found, expected = inside.extract_feat(images), stock.eval().extract_feat(images)
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_a_neck_of_other_tasks_leaves_kept_weights_alone() -> None:
+    tasks = two_detectors_and_others()
+    model = build_gppf(TOP2, tasks=tasks, share=("backbone", "neck")).eval()
+    before = {task: model.network.weights(task) for task in ("seg", "det")}
+    for unit in model.network.bank.units("neck.lateral_convs.0.conv.weight"):
+        unit.add_(1.0)
+    assert model.network.weights("seg") is before["seg"]
+    assert model.network.weights("det") is not before["det"]
+
+
+def test_necks_that_differ_are_an_error_between_their_tasks() -> None:
+    tasks = two_detectors_and_others()
+    tasks["faces"]["neck"].update(out_channels=8)
+    tasks["faces"]["bbox_head"].update(in_channels=8)
+    share = ("backbone", "neck")
+    with pytest.raises(
+        ValueError, match=r"`model.tasks.det` and `model.tasks.faces` d"
+    ):
+        build_gppf(TOP2, tasks=tasks, share=share)
+    lego = dict(mismatch="private")
+    model = build_gppf(TOP2, tasks=tasks, share=share, lego=lego)
+    assert {name.partition(".")[0] for name in model.network.bank.lego_names} == {
+        "backbone"
+    }
+
+
+class Tied(BaseModel):
+    """Its head decodes with the weight of the backbone."""
+
+    def __init__(self, inside: bool = False) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        self.head = nn.Linear(4, 4)
+        self.head.weight = self.backbone[0].weight
+        if inside:
+            self.backbone[2].weight = self.backbone[0].weight
+
+    def forward(self, x: Tensor, mode: str = "tensor") -> Tensor:
+        return self.head(self.backbone(x))
+
+
+def test_weights_tied_out_of_the_shared_parts_are_refused() -> None:
+    tasks = dict(one=dict(type=Tied), two=dict(type=Tied))
+    named = (
+        r"'one' ties 'backbone\.0\.weight'.*'head\.weight'.*"
+        r"share=\('backbone', 'head'\).*\('backbone\.0\.weight', 'private'\)"
+    )
+    with pytest.raises(ValueError, match=named):
+        build_gppf(TOP2, tasks=tasks)
+
+
+@pytest.mark.parametrize("remedy", ["share", "private"])
+def test_remedies_for_tied_weights_work(remedy: str) -> None:
+    cfg = dict(type=Tied, inside=True)
+    if remedy == "share":
+        options: dict = dict(share=("backbone", "head"))
+    else:
+        options = dict(lego=dict(placement=[("backbone.0.weight", "private")]))
+    model = build_gppf(TOP2, tasks=dict(one=cfg, two=cfg), **options).eval()
+    stock, x = Tied(inside=True), torch.randn(2, 4)
+    stock.load_state_dict(export_state_dict(model, "two"))
+    with torch.no_grad(), model.activate("two") as inside:
+        torch.testing.assert_close(inside(x), stock(x))
+        assert inside.head.weight is inside.backbone[2].weight
+    names = model.network.bank.lego_names
+    assert ("backbone.0.weight" in names) == (remedy == "share")
+    assert not {"head.weight", "backbone.2.weight"} & set(names)
 
 
 def test_several_parts_can_be_shared() -> None:

@@ -16,6 +16,7 @@ from gppf_mm.utils.messages import check_names
 # What MMEngine takes out of a loader's config before PyTorch gets the rest.
 _LOADER_KEYS = ("_scope_", "num_batch_per_epoch", *signature(DataLoader).parameters)
 
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside a distributed wrapper, or the model itself."""
     return model.module if is_model_wrapper(model) else model

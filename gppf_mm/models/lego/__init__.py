@@ -24,6 +24,7 @@ Examples:
     [False, True, False, True]
 """
 
+from .agreement import Difference, Mismatch, settle_placements
 from .assembly import assemble
 from .bank import LegoBank
 from .grouping import Grouping, group_parameters
@@ -32,8 +33,10 @@ from .plan import Route, RoutingPlan
 from .skeleton import Skeleton
 
 __all__ = [
+    "Difference",
     "Grouping",
     "LegoBank",
+    "Mismatch",
     "Placement",
     "PlacementRule",
     "Route",
@@ -43,4 +46,5 @@ __all__ = [
     "check_rules",
     "group_parameters",
     "place_parameters",
+    "settle_placements",
 ]

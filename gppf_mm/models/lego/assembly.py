@@ -6,7 +6,7 @@ cost of one pass whatever the number of active units (our choice; Uni-Perceiver-
 arXiv 2206.04674, merges experts the same way).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 
 import torch
@@ -21,6 +21,7 @@ def assemble(
     plan: RoutingPlan,
     groups: Mapping[str, str],
     frozen: frozenset[str] = frozenset(),
+    names: Collection[str] | None = None,
 ) -> dict[str, Tensor]:
     """Make one task's weights.
 
@@ -30,17 +31,22 @@ def assemble(
         groups: The routing group of each lego parameter, by name.
         frozen: Names of the parameters to which no gradient shall flow. Defaults to
             none.
+        names: Names of the parameters that the task has. Defaults to None, all of the
+            bank.
 
     Returns:
-        The weight of every parameter of the bank, by name, in the autograd graph of
-        the active units. A single unit taken as it is comes back itself.
+        The weight of each parameter, by name, in the autograd graph of the active
+        units. A single unit taken as it is comes back itself.
     """
     weights: dict[str, Tensor] = {}
     for name in bank.lego_names:
+        if names is not None and name not in names:
+            continue
         with torch.no_grad() if name in frozen else nullcontext():
             weights[name] = _mix(bank, name, plan.routes[groups[name]])
     for name in bank.shared_names:
-        weights[name] = bank.parameter(name)
+        if names is None or name in names:
+            weights[name] = bank.parameter(name)
     return {
         name: value.detach() if name in frozen else value
         for name, value in weights.items()

@@ -10,8 +10,21 @@ from torch import nn
 Placement = Literal["lego", "shared", "private"]
 PlacementRule = tuple[str, Placement]
 
-_NORM_CLASS = re.compile(r"(Norm|Norm[123]d|GRN|FRN)$")
-_SHARED_LEAVES = ("*pos_embed*", "*position*", "*token*", "rel_pos*")
+# BatchNorm2d, LayerNorm; `_BatchNormXd`, a reverted SyncBN; BatchNormAct2d of timm. Not
+# NormedConv2d, a convolution.
+_NORM_CLASS = re.compile(r"(Norm(Act)?([123X]d)?|GRN|FRN)$")
+_SHARED_LEAVES = (
+    "*pos_embed*",
+    "*position*",
+    # TNT: patch_pos, pixel_pos; ViG: relative_pos; MViT and SAM: rel_pos_h, rel_pos_w.
+    "*_pos",
+    "rel_pos_*",
+    # LeViT and EfficientFormer call their relative-position table so.
+    "attention_biases",
+    "*token*",
+    # CLIP's class token.
+    "class_embedding",
+)
 
 
 def place_parameters(
@@ -20,11 +33,12 @@ def place_parameters(
     """Decide the placement of every parameter of a module.
 
     * ``lego``: K units in the bank. Default of everything not named below, that is of
-      the weights and biases of convolution and linear layers.
-    * ``shared``: one copy in the bank. Default of position embeddings, tokens and
-      relative-position tables.
+      the weights and biases of convolution and linear layers, and of LayerScale.
+    * ``shared``: one copy in the bank. Default of position embeddings, tokens,
+      relative-position tables and embedding tables.
     * ``private``: the task's own. Default of normalisation layers, since statistics
-      mixed over tasks are the known way to ruin a multi-domain network.
+      mixed over tasks are the known way to ruin a multi-domain network; and of what
+      cannot be mixed: recurrent layers, and numbers that are not floating-point.
 
     The defaults are our choice; the paper's abstract does not state them.
 
@@ -44,11 +58,9 @@ def place_parameters(
 '1.bias': 'private'}
     """
     placement: dict[str, Placement] = {}
-    for name, _ in module.named_parameters():
-        owner, _, leaf = name.rpartition(".")
-        placement[name] = _match(name, rules) or _default(
-            module.get_submodule(owner), leaf
-        )
+    for name, parameter in module.named_parameters():
+        owner = module.get_submodule(name.rpartition(".")[0])
+        placement[name] = _match(name, rules) or _default(owner, name, parameter)
     return placement
 
 
@@ -83,9 +95,16 @@ def _match(name: str, rules: Sequence[PlacementRule]) -> Placement | None:
     return next((to for pattern, to in rules if fnmatchcase(name, pattern)), None)
 
 
-def _default(owner: nn.Module, leaf: str) -> Placement:
-    if _NORM_CLASS.search(type(owner).__name__):
+def _default(owner: nn.Module, name: str, parameter: nn.Parameter) -> Placement:
+    if _NORM_CLASS.search(type(owner).__name__) or isinstance(owner, nn.RNNBase):
         return "private"
-    if any(fnmatchcase(leaf, pattern) for pattern in _SHARED_LEAVES):
+    if not parameter.is_floating_point():
+        return "private"
+    leaf = name.rpartition(".")[2]
+    if isinstance(owner, nn.Embedding) or any(
+        fnmatchcase(leaf, pattern) for pattern in _SHARED_LEAVES
+    ):
         return "shared"
+    # LayerScale too: a scale per channel is linear in its weight as a convolution is,
+    # and unlike a norm's it follows no statistics of the task.
     return "lego"

@@ -19,10 +19,15 @@ class Skeleton:
     Attributes:
         frozen: Names of the parameters that the stock network does not train (frozen
             stages); no gradient flows from this task to their units.
+        aliases: Further names of tied parameters, which stand in several places, and
+            for each its first name, the one that the bank knows.
 
     Args:
         network: The stock network. It is changed in place.
-        placement: The placement of each of its parameters, by name.
+        placement: The placement of each of its parameters, by (first) name.
+
+    Raises:
+        ValueError: If a parameter is to leave a recurrent layer.
     """
 
     def __init__(self, network: nn.Module, placement: Mapping[str, Placement]) -> None:
@@ -30,25 +35,38 @@ class Skeleton:
         network.train(network.training)
         self._slots: dict[str, tuple[nn.Module, str]] = {}
         self._idle: dict[str, Tensor] = {}
+        self.aliases: dict[str, str] = {}
+        firsts: dict[int, str] = {}
         frozen = set()
-        for name, parameter in list(network.named_parameters()):
-            if placement[name] == "private":
+        for name, parameter in list(network.named_parameters(remove_duplicate=False)):
+            first = firsts.setdefault(id(parameter), name)
+            if placement[first] == "private":
                 continue
             path, _, leaf = name.rpartition(".")
             owner = network.get_submodule(path)
+            _check_owner(owner, name)
             if not parameter.requires_grad:
                 frozen.add(name)
-            del owner._parameters[leaf]
+            # A module in two places, unlike a parameter, is emptied once.
+            owner._parameters.pop(leaf, None)
             self._slots[name] = (owner, leaf)
+            if name != first:
+                self.aliases[name] = first
             shape = torch.empty_like(parameter, device="meta")
-            self._idle[name] = shape.as_subclass(_Absent)
+            self._idle[first] = shape.as_subclass(_Absent)
         self.frozen = frozenset(frozen)
+        # Some modules derive a tensor from their weights on the way to evaluation:
+        # attention biases of LeViT and EfficientFormer. It is theirs to renew.
+        owners = dict.fromkeys(owner for owner, _ in self._slots.values())
+        self._deriving = [
+            owner for owner in owners if type(owner).train is not nn.Module.train
+        ]
         self.clear()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters that live in the bank."""
-        return tuple(self._slots)
+        """Names of the parameters that live in the bank, tied ones by the first."""
+        return tuple(self._idle)
 
     def lay(self, weights: Mapping[str, Tensor]) -> None:
         """Put weights in place; they stay, for recomputation too, until `clear`.
@@ -56,16 +74,40 @@ class Skeleton:
         Args:
             weights: One tensor for each of `names`.
         """
+        self._place(weights)
+        for owner in self._deriving:
+            if not any(module.training for module in owner.modules()):
+                owner.train(False)
+
+    def _place(self, weights: Mapping[str, Tensor]) -> None:
         for name, (owner, leaf) in self._slots.items():
             # Not `setattr`: it would register a unit as the skeleton's parameter.
-            owner.__dict__[leaf] = weights[name]
+            owner.__dict__[leaf] = weights[self.aliases.get(name, name)]
 
     def clear(self) -> None:
         """Take the weights out, so that nothing keeps a step's tensors alive."""
-        self.lay(self._idle)
+        self._place(self._idle)
 
 
-_HARMLESS = ("__get__", "__set__", "__repr__", "dim", "numel", "requires_grad_", "size")
+def _check_owner(owner: nn.Module, name: str) -> None:
+    if isinstance(owner, nn.RNNBase):
+        raise ValueError(
+            f"{name!r} cannot live in the bank: a {type(owner).__name__} keeps a list "
+            "of its weights beside them and would run with the old ones. Leave it "
+            "private, as it is by default: take it out of `model.lego.placement`."
+        )
+
+
+_HARMLESS = (
+    "__get__",
+    "__getitem__",
+    "__repr__",
+    "__set__",
+    "dim",
+    "numel",
+    "requires_grad_",
+    "size",
+)
 
 
 class _Absent(Tensor):
@@ -84,7 +126,8 @@ class _Absent(Tensor):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         # `__get__` reads an attribute such as the shape; `__set__` is `requires_grad`,
-        # which stock code clears on what it freezes, each time it is set to training.
+        # which stock code clears on what it freezes, each time it is set to training. A
+        # selection, which some make then too, is no less absent.
         if func.__name__ in _HARMLESS:
             return super().__torch_function__(func, types, args, kwargs or {})
         raise RuntimeError(

@@ -1,8 +1,10 @@
 import pytest
+import torch
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from gppf_mm.models.lego import check_rules, place_parameters
-from tests.stock_backbones import BACKBONES
+from tests.stock_backbones import BACKBONES, FAMILIES
 
 NORMS = ("BatchNorm2d", "LayerNorm", "LayerNorm2d", "GRN")
 
@@ -23,16 +25,74 @@ def test_defaults_on_stock_backbones(family: str) -> None:
             assert where == "shared", name
 
 
+_BIAS_TABLE = "relative_position_bias_table"
+
+
 @pytest.mark.parametrize(
     ("family", "name"),
     [
         ("vit", "pos_embed"),
         ("vit", "cls_token"),
-        ("swin", "stages.0.blocks.0.attn.w_msa.relative_position_bias_table"),
+        ("deit", "dist_token"),
+        ("swin", f"stages.0.blocks.0.attn.w_msa.{_BIAS_TABLE}"),
+        ("swin_mmdet", f"stages.0.blocks.0.attn.w_msa.{_BIAS_TABLE}"),
+        ("swin_mmdet", "absolute_pos_embed"),
+        ("beit", f"layers.0.attn.{_BIAS_TABLE}"),
+        ("beit_mmseg", f"layers.0.attn.{_BIAS_TABLE}"),
+        ("pvt", "layers.0.1.0.pos_embed"),
+        ("levit", "stages.0.0.block.attention_biases"),
+        ("mvit", "blocks.0.attn.rel_pos_h"),
+        ("tnt", "patch_pos"),
     ],
 )
 def test_embeddings_are_shared(family: str, name: str) -> None:
-    assert place_parameters(BACKBONES[family]())[name] == "shared"
+    network = {**BACKBONES, **FAMILIES}[family]()
+    assert place_parameters(network)[name] == "shared"
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("vit_layer_scale", "layers.0.attn.gamma1.weight"),
+        ("beit", "layers.0.gamma_1"),
+        ("beit", "layers.0.attn.q_bias"),
+        ("xcit", "xca_layers.0.gamma1"),
+        ("poolformer", "network.0.0.layer_scale_1"),
+        ("mit", "layers.0.1.0.attn.attn.in_proj_weight"),
+        ("resnet_v1d_dcn", "layer2.0.conv2.weight"),
+        ("resnet_weight_standardised", "layer2.0.conv2.weight"),
+    ],
+)
+def test_layers_and_their_scales_are_lego(family: str, name: str) -> None:
+    assert place_parameters(FAMILIES[family]())[name] == "lego"
+
+
+class BatchNormAct2d(nn.BatchNorm2d):
+    """A norm by the name that timm gives to one with its activation."""
+
+
+class NormedConv2d(nn.Conv2d):
+    """A convolution by the name that mmdet gives to one with normalised weights."""
+
+
+def test_norms_are_known_by_any_of_their_names() -> None:
+    network = nn.Sequential(
+        revert_sync_batchnorm(nn.SyncBatchNorm(4)),
+        BatchNormAct2d(4),
+        NormedConv2d(4, 4, 1),
+    )
+    assert list(place_parameters(network).values()) == ["private"] * 4 + ["lego"] * 2
+
+
+def test_what_cannot_be_mixed_is_private_and_embeddings_are_one() -> None:
+    network = nn.Sequential(nn.Embedding(4, 4), nn.LSTM(4, 4))
+    network.counts = nn.Parameter(torch.arange(3), requires_grad=False)
+    placement = place_parameters(network)
+    assert placement.pop("0.weight") == "shared"
+    assert placement.keys() == {"counts"} | {
+        f"1.{kind}_{to}_l0" for kind in ("weight", "bias") for to in ("ih", "hh")
+    }
+    assert set(placement.values()) == {"private"}
 
 
 def test_first_matching_rule_wins() -> None:

@@ -1,0 +1,182 @@
+"""One optimizer for several tasks, with each recipe's own parameter-wise rules."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from gppf_mm.models import GPPF
+from gppf_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from gppf_mm.utils.messages import check_names
+
+from .agreement import agree
+from .multipliers import NEUTRAL, Multipliers, read_multipliers
+
+_WHERE = "optim_wrapper.paramwise_cfg"
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Builds the one optimizer of a multi-task model.
+
+    A task's rules are those of its stock recipe, run by the recipe's own constructor;
+    see `read_multipliers`. They hold for the task's own parameters. A parameter of the
+    bank follows the rules of the tasks that train it as far as these agree; where they
+    do not, its multiplier is 1 and a warning says so (our choice). The router has no
+    weight decay by default, since decay draws its choices towards chance (our choice).
+
+    Parameters of equal learning rate and weight decay are one parameter group. What
+    ``requires_grad`` is off for is left out.
+
+    Args:
+        optim_wrapper_cfg: Config of the optimizer wrapper, with its ``optimizer``.
+        paramwise_cfg: Rules under the keys
+
+            * ``tasks``: by task ``constructor`` and ``paramwise_cfg``, the recipe's own
+              (default: none), and ``lr_mult`` and ``decay_mult``, on top of them and
+              for the task's own parameters (default: 1);
+            * ``bank``: ``lr_mult`` and ``decay_mult`` for all units and shared
+              parameters (default: 1);
+            * ``router``: ``lr_mult`` (default: 1) and ``decay_mult`` (default: 0).
+
+            Defaults to None.
+
+    Raises:
+        ValueError: If a key is unknown or a multiplier is no number from 0.
+
+    Examples:
+        >>> wrapper = dict(optimizer=dict(type="AdamW", lr=1e-4, weight_decay=0.05))
+        >>> rules = dict(
+        ...     tasks=dict(ade=dict(paramwise_cfg=dict(norm_decay_mult=0.0))),
+        ...     router=dict(lr_mult=10.0),
+        ... )
+        >>> constructor = MultiTaskOptimWrapperConstructor(wrapper, rules)
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping[str, Any] | None = None
+    ) -> None:
+        cfg = dict(paramwise_cfg or {})
+        check_names(_WHERE, cfg, ("tasks", "bank", "router"))
+        self.rules = {task: dict(item) for task, item in cfg.get("tasks", {}).items()}
+        for task, item in self.rules.items():
+            known = ("constructor", "paramwise_cfg", "lr_mult", "decay_mult")
+            check_names(f"{_WHERE}.tasks.{task}", item, known)
+        self.factors = {
+            task: _factors(f"{_WHERE}.tasks.{task}", item)
+            for task, item in self.rules.items()
+        }
+        for part in ("bank", "router"):
+            check_names(
+                f"{_WHERE}.{part}", cfg.get(part, {}), ("lr_mult", "decay_mult")
+            )
+        self.of_bank = _factors(f"{_WHERE}.bank", cfg.get("bank", {}))
+        self.of_router = _factors(f"{_WHERE}.router", cfg.get("router", {}), decay=0.0)
+        # An empty one would make the stock class skip `add_params`.
+        super().__init__(optim_wrapper_cfg, cfg or dict(tasks={}))
+
+    def add_params(
+        self,
+        params: list[dict],
+        module: nn.Module,
+        prefix: str = "",
+        is_dcn_module: int | float | None = None,
+    ) -> None:
+        """Add the parameter groups of a multi-task model.
+
+        Args:
+            params: The groups, to which those of the model are added.
+            module: The multi-task model.
+            prefix: Not used. Defaults to ``''``.
+            is_dcn_module: Not used. Defaults to None.
+
+        Raises:
+            TypeError: If the model has no tasks.
+            ValueError: If there are rules for an unknown task, or the optimizer has no
+                learning rate or weight decay to multiply.
+        """
+        if not isinstance(module, GPPF):
+            raise TypeError(
+                "`optim_wrapper.constructor` is MultiTaskOptimWrapperConstructor, "
+                "which is for model=dict(type='gppf_mm.GPPF'); the model is a "
+                f"{type(module).__name__}. Take the key out for it."
+            )
+        check_names(f"{_WHERE}.tasks", self.rules, module.task_names)
+        multipliers = self._multipliers(module)
+        groups: dict[Multipliers, list[nn.Parameter]] = {}
+        for parameter in module.parameters():
+            own = multipliers.get(id(parameter), NEUTRAL)
+            if parameter.requires_grad and own is not None:
+                groups.setdefault(own, []).append(parameter)
+        params.extend(self._group(own, members) for own, members in groups.items())
+
+    def _group(self, own: Multipliers, members: list[nn.Parameter]) -> dict[str, Any]:
+        group: dict[str, Any] = dict(params=members)
+        if self.base_lr is not None:
+            group["lr"] = self.base_lr * own.lr
+        elif own.lr != 1:
+            raise ValueError(
+                f"`{_WHERE}` multiplies the learning rate by {own.lr}, but "
+                "`optim_wrapper.optimizer` has no `lr`. Add it."
+            )
+        if self.base_wd is not None:
+            group["weight_decay"] = self.base_wd * own.decay
+        elif own.decay == 0:
+            group["weight_decay"] = 0.0
+        elif own.decay != 1:
+            raise ValueError(
+                f"`{_WHERE}` multiplies the weight decay by {own.decay}, but "
+                "`optim_wrapper.optimizer` has no `weight_decay`. Add it."
+            )
+        return group
+
+    def _multipliers(self, model: GPPF) -> dict[int, Multipliers | None]:
+        """Return each parameter's multipliers by its id; None leaves it out."""
+        recipes = {task: self._read(model, task) for task in model.task_names}
+        found: dict[int, Multipliers | None] = {}
+        for task, stock in model.tasks.items():
+            factors = self.factors.get(task, NEUTRAL)
+            recipe = recipes[task]
+            for name, parameter in stock.named_parameters():
+                own = NEUTRAL if recipe is None else recipe.get(name)
+                found[id(parameter)] = own and own.times(factors)
+        bank = model.network.bank
+        for name, own in agree(model.network, recipes).items():
+            own = own.times(self.of_bank)
+            shared = name in bank.shared_names
+            for parameter in [bank.parameter(name)] if shared else bank.units(name):
+                found[id(parameter)] = own
+        for parameter in model.network.router.parameters():
+            found[id(parameter)] = self.of_router
+        return found
+
+    def _read(self, model: GPPF, task: str) -> dict[str, Multipliers] | None:
+        """Return what a task's recipe makes of each parameter, None if it has none."""
+        rules = self.rules.get(task, {})
+        if not (rules.get("constructor") or rules.get("paramwise_cfg")):
+            return None
+        keys = ("constructor", "paramwise_cfg")
+        try:
+            return read_multipliers(
+                model._task_cfgs[task], *(rules.get(key) for key in keys)
+            )
+        except Exception as error:
+            # A library's constructor fails in its own way on rules it does not know.
+            raise ValueError(
+                f"`{_WHERE}.tasks.{task}` cannot be applied to the model of task "
+                f"{task!r}: {type(error).__name__}: {error}. Expected the "
+                "`constructor` and `paramwise_cfg` of a recipe of this model."
+            ) from error
+
+
+def _factors(where: str, cfg: Mapping[str, Any], decay: float = 1.0) -> Multipliers:
+    values = (cfg.get("lr_mult", 1.0), cfg.get("decay_mult", decay))
+    for key, value in zip(("lr_mult", "decay_mult"), values, strict=True):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not value >= 0:
+            raise ValueError(
+                f"`{where}.{key}` is {value!r}; expected a number from 0, which "
+                "multiplies the optimizer's."
+            )
+    return Multipliers(*values)

@@ -1,0 +1,77 @@
+"""The parts of stock models that go on the bank."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+
+def find_parts(
+    tasks: Mapping[str, nn.Module], share: Sequence[str]
+) -> dict[str, dict[str, nn.Module]]:
+    """Find the parts that are to be shared.
+
+    Args:
+        tasks: The stock models, by task.
+        share: The parts' attributes.
+
+    Returns:
+        The parts by task and attribute. A task may lack some, but not the backbone.
+
+    Raises:
+        ValueError: If no task has a part, or one has no backbone.
+    """
+    parts: dict[str, dict[str, nn.Module]] = {task: {} for task in tasks}
+    for name in share:
+        without = []
+        for task, model in tasks.items():
+            part = getattr(model, name, None)
+            if isinstance(part, nn.Module):
+                parts[task][name] = part
+            else:
+                without.append(task)
+        if without and (name == "backbone" or len(without) == len(tasks)):
+            model = tasks[without[0]]
+            children = ", ".join(repr(child) for child, _ in model.named_children())
+            raise ValueError(
+                f"`model.share` names {name!r}, which the model of task {without[0]!r} "
+                f"({type(model).__name__}) does not have"
+                f"{'' if name == 'backbone' else ', nor that of any other task'}; it "
+                f"has {children}."
+            )
+    return parts
+
+
+def names_by_parameter(model: nn.Module) -> list[list[str]]:
+    """List the names of each parameter of a model, several where it is tied."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return list(names.values())
+
+
+def check_ties(
+    task: str, tied: Sequence[list[str]], shared: Sequence[str], share: Sequence[str]
+) -> None:
+    """Refuse a parameter that a shared part and another part have in common.
+
+    Args:
+        task: The task, named in the error.
+        tied: The names of each of its parameters, from before the bank took some.
+        shared: The names of those that the bank took.
+        share: The shared parts.
+
+    Raises:
+        ValueError: If one of the bank's parameters has a name outside of these parts.
+    """
+    bank = frozenset(shared)
+    for names in tied:
+        inside = [name for name in names if name in bank]
+        outside = [name for name in names if name.partition(".")[0] not in share]
+        if inside and outside:
+            raise ValueError(
+                f"The model of task {task!r} ties {inside[0]!r}, which `model.share` "
+                f"puts on the bank, to its own {outside[0]!r}. Share both parts, "
+                f"model.share={(*share, outside[0].partition('.')[0])}, or keep the "
+                "parameter in the task with model.lego.placement="
+                f"[({inside[0]!r}, 'private')]."
+            )
