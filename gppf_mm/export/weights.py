@@ -30,7 +30,9 @@ def export_state_dict(model: GPPF, task: str) -> "OrderedDict[str, Tensor]":
     # Only the stock model itself knows its order, and the versions of its modules.
     with torch.random.fork_rng(devices=[]):
         stock = MODELS.build(deepcopy(model._task_cfgs[task])).state_dict()
-    values = {**model.tasks[task].state_dict(), **_assemble(model, task)}
+    to_stock = model.paths[task].to_stock
+    assembled = {to_stock(name): v for name, v in _assemble(model, task).items()}
+    values = {**model.tasks[task].state_dict(), **assembled}
     state: OrderedDict[str, Tensor] = OrderedDict(
         (name, _own(values[name])) for name in stock
     )

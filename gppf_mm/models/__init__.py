@@ -2,6 +2,7 @@
 
 from .gppf import GPPF
 from .network import LegoNetwork
+from .protocol import TaskModel
 from .routers import (
     BaseRouter,
     FixedRouter,
@@ -19,5 +20,6 @@ __all__ = [
     "LearnedRouter",
     "LegoNetwork",
     "SoftRouter",
+    "TaskModel",
     "TopKRouter",
 ]

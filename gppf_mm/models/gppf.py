@@ -18,7 +18,8 @@ from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
 from .init import initialise
 from .labels import check_labels
 from .network import LegoNetwork
-from .parts import check_ties, find_parts, names_by_parameter
+from .parts import PartPaths, check_ties, find_parts, names_by_parameter
+from .protocol import check_task_model
 
 _LEGO_KEYS = ("num_units", "router", "placement", "mismatch", "init")
 
@@ -45,12 +46,16 @@ class GPPF(BaseModel):
         share: Attributes of the stock models that are shared. A task whose model has
             no such part, or one without parameters, takes no part in it; the backbone
             every task has. Defaults to ``('backbone',)``.
+        parts: Where tasks have a shared part under another name, by task and part:
+            ``{'shop': {'backbone': 'image_encoder.0'}}``. Defaults to None, nowhere.
         init_cfg: Not used: the stock models bring their own. Defaults to None.
 
     SyncBN works in distributed runs on GPUs alone; elsewhere it becomes BN, under the
     same parameter names.
 
     Raises:
+        TypeError: If a task's model is not of the kind that can be trained; see
+            `TaskModel`.
         ValueError: If a name is not allowed, no task's model has such an attribute or
             one has no backbone, the tasks' shared parts differ, or a shared parameter
             is tied to one outside the shared parts.
@@ -62,6 +67,7 @@ class GPPF(BaseModel):
         lego: Mapping[str, Any],
         loss_weights: Mapping[str, float] | None = None,
         share: Sequence[str] = ("backbone",),
+        parts: Mapping[str, Mapping[str, str]] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -87,15 +93,27 @@ class GPPF(BaseModel):
                 f"`model.share` is {share!r}; expected a tuple: ({share!r},)."
             )
         self.share = tuple(share)
+        check_names("model.parts", parts or {}, tasks)
+        for task, paths in (parts or {}).items():
+            check_names(f"model.parts.{task}", paths, self.share)
+        self.paths = {task: PartPaths((parts or {}).get(task) or {}) for task in tasks}
         # Stock heads read their settings as attributes.
         self._task_cfgs = {task: ConfigDict(cfg) for task, cfg in tasks.items()}
         self._init = init
         self.tasks = nn.ModuleDict(
             {task: _build(cfg) for task, cfg in self._task_cfgs.items()}
         )
-        names = {task: names_by_parameter(model) for task, model in self.tasks.items()}
+        for task, model in self.tasks.items():
+            check_task_model(task, model)
+        names = {
+            task: [
+                [self.paths[task].to_bank(name) for name in tied]
+                for tied in names_by_parameter(model)
+            ]
+            for task, model in self.tasks.items()
+        }
         self.network = LegoNetwork(
-            find_parts(self.tasks, self.share),
+            find_parts(self.tasks, self.share, self.paths),
             lego["num_units"],
             lego["router"],
             lego.get("placement", ()),
@@ -111,7 +129,9 @@ class GPPF(BaseModel):
 
     def init_weights(self) -> None:
         """Give bank and tasks their first values; see `initialise`."""
-        initialise(self.network.bank, self.tasks, self._task_cfgs, **self._init)
+        initialise(
+            self.network.bank, self.tasks, self._task_cfgs, self.paths, **self._init
+        )
         self._is_init = True
 
     @contextmanager

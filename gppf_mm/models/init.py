@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gppf_mm.registry import MODELS
 
 from .lego import LegoBank
+from .parts import PartPaths
 
 UnitInit = Literal["equal", "independent"]
 State = Mapping[str, Tensor]
@@ -24,6 +25,7 @@ def initialise(
     bank: LegoBank,
     tasks: Mapping[str, nn.Module],
     task_cfgs: Mapping[str, ConfigDict],
+    paths: Mapping[str, PartPaths],
     units: UnitInit = "equal",
     perturbation: float = 0.01,
     checkpoint: str | None = None,
@@ -38,6 +40,7 @@ def initialise(
         bank: The bank to fill.
         tasks: The stock models whose own parameters are to be set, by task.
         task_cfgs: Their configs, in the same order.
+        paths: Where each of them has the shared parts.
         units: ``'equal'``: all units of a layer start from one draw.
             ``'independent'``: each from a draw of its own. Defaults to ``'equal'``.
         perturbation: Standard deviation of the noise added to each unit, relative to
@@ -63,25 +66,25 @@ def initialise(
     first: dict[str, Tensor] = {}
     sources = []
     for task, model in tasks.items():
-        values = _draw(task_cfgs[task], parts)
+        values = _draw(task_cfgs[task], paths[task], parts)
         for name, value in pretrained.items():
             if name in values and values[name].shape == value.shape:
                 values[name] = value
-        _copy_values(values, model)
+        _copy_values(values, model, paths[task])
         new = {name: values[name] for name in values.keys() & (names - first.keys())}
         if new:
-            sources.append(task_cfgs[task])
+            sources.append(task)
         first |= new
     draws: list[State] = [first]
     if units == "independent" and not names <= pretrained.keys():
         for _ in range(bank.num_units - 1):
-            again = [_draw(cfg, parts) for cfg in sources]
+            again = [_draw(task_cfgs[task], paths[task], parts) for task in sources]
             draws.append(ChainMap(pretrained, *again))
     bank.fill(draws, perturbation)
 
 
 @torch.no_grad()
-def _copy_values(values: State, model: nn.Module) -> None:
+def _copy_values(values: State, model: nn.Module, paths: PartPaths) -> None:
     """Copy a stock model's values as they are.
 
     ``load_state_dict`` would run the hooks for files of another version or size, which
@@ -89,7 +92,7 @@ def _copy_values(values: State, model: nn.Module) -> None:
     """
     for name, value in model.state_dict().items():
         if torch.is_tensor(value):
-            value.copy_(values[name])
+            value.copy_(values[paths.to_bank(name)])
 
 
 class _Quiet(BaseModule):
@@ -103,8 +106,10 @@ class _Quiet(BaseModule):
         pass
 
 
-def _draw(cfg: ConfigDict, pretrained_parts: set[str]) -> dict[str, Tensor]:
-    """Initialise a fresh stock model and return all its values, by name.
+def _draw(
+    cfg: ConfigDict, paths: PartPaths, pretrained_parts: set[str]
+) -> dict[str, Tensor]:
+    """Initialise a fresh stock model and return all its values, by the bank's names.
 
     A recipe's own pretrained weights are left out for the parts that get others.
     """
@@ -117,7 +122,7 @@ def _draw(cfg: ConfigDict, pretrained_parts: set[str]) -> dict[str, Tensor]:
             module["init_cfg"] = None
     model = MODELS.build(cfg)
     _Quiet(model).init_weights()
-    return dict(model.state_dict())
+    return {paths.to_bank(name): value for name, value in model.state_dict().items()}
 
 
 def _read(checkpoint: str, bank: LegoBank) -> dict[str, Tensor]:

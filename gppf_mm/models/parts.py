@@ -1,21 +1,63 @@
 """The parts of stock models that go on the bank."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import nn
 
 
+@dataclass(frozen=True)
+class PartPaths:
+    """Where one task's stock model has the shared parts.
+
+    Attributes:
+        paths: Dotted path of each part that is elsewhere than its name says, such as
+            ``{'backbone': 'image_encoder.0'}`` of a retriever.
+
+    Examples:
+        >>> paths = PartPaths({"backbone": "image_encoder.0"})
+        >>> paths.to_bank("image_encoder.0.conv1.weight")
+        'backbone.conv1.weight'
+        >>> paths.to_stock("backbone.conv1.weight")
+        'image_encoder.0.conv1.weight'
+    """
+
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    def to_bank(self, name: str) -> str:
+        """Return the bank's name of a stock parameter, its own if it has none."""
+        for part, path in self.paths.items():
+            if name.startswith(f"{path}."):
+                return part + name[len(path) :]
+        return name
+
+    def to_stock(self, name: str) -> str:
+        """Return the stock model's name of a parameter of the bank."""
+        part, dot, rest = name.partition(".")
+        return self.paths.get(part, part) + dot + rest
+
+    def find(self, model: nn.Module, part: str) -> nn.Module | None:
+        """Return a part of a stock model, None if it has no such part."""
+        found: object = model
+        for step in self.paths.get(part, part).split("."):
+            found = getattr(found, step, None)
+        return found if isinstance(found, nn.Module) else None
+
+
 def find_parts(
-    tasks: Mapping[str, nn.Module], share: Sequence[str]
+    tasks: Mapping[str, nn.Module],
+    share: Sequence[str],
+    paths: Mapping[str, PartPaths],
 ) -> dict[str, dict[str, nn.Module]]:
     """Find the parts that are to be shared.
 
     Args:
         tasks: The stock models, by task.
-        share: The parts' attributes.
+        share: The parts' names.
+        paths: Where each task has them.
 
     Returns:
-        The parts by task and attribute. A task may lack some, but not the backbone.
+        The parts by task and name. A task may lack some, but not the backbone.
 
     Raises:
         ValueError: If no task has a part, or one has no backbone.
@@ -24,8 +66,8 @@ def find_parts(
     for name in share:
         without = []
         for task, model in tasks.items():
-            part = getattr(model, name, None)
-            if isinstance(part, nn.Module):
+            part = paths[task].find(model, name)
+            if part is not None:
                 parts[task][name] = part
             else:
                 without.append(task)
@@ -36,7 +78,8 @@ def find_parts(
                 f"`model.share` names {name!r}, which the model of task {without[0]!r} "
                 f"({type(model).__name__}) does not have"
                 f"{'' if name == 'backbone' else ', nor that of any other task'}; it "
-                f"has {children}."
+                f"has {children}. If one of them is what you mean, say so: "
+                f"model.parts={{{without[0]!r}: {{{name!r}: '...'}}}}."
             )
     return parts
 

@@ -92,6 +92,9 @@ def _model(
         loss_weights={task: item.loss_weight for task, item in expanded.items()},
         tasks={task: item.model for task, item in expanded.items()},
     )
+    paths = {task: item.paths for task, item in expanded.items() if item.paths}
+    if paths:
+        model["parts"] = paths
     if share is not None:
         model["share"] = share
     return model

@@ -12,6 +12,7 @@ from gppf_mm.utils.messages import check_names
 from .backbone import replace_backbone
 from .hooks import split_hooks
 from .probe import Prober
+from .rewrite import in_its_scope, move_data, torch_sync_bn
 from .source import Recipe, load_recipe
 
 _ENTRY_KEYS = (
@@ -25,6 +26,7 @@ _ENTRY_KEYS = (
     "lr_mult",
     "decay_mult",
     "backbone",
+    "parts",
 )
 # Loops whose work `MultiTaskValLoop` does for each task.
 _STOCK_LOOPS = (None, "ValLoop", "TestLoop")
@@ -42,6 +44,7 @@ class TaskConfig:
         hooks: Hooks of the recipe that act on this task alone.
         imports: Modules that the recipe asks to import.
         loss_weight: Weight of the task's loss.
+        paths: Where the model has a shared part under another name.
         notes: What of the recipe was left behind, and why; a sentence each.
     """
 
@@ -51,6 +54,7 @@ class TaskConfig:
     hooks: list[dict[str, Any]]
     imports: list[str]
     loss_weight: float
+    paths: dict[str, str]
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,7 +73,8 @@ def expand_task(
             replaces the root of its data sets; ``batch_size`` is that of training;
             ``num_workers`` counts for all its loaders; ``loss_weight``, ``lr_mult`` and
             ``decay_mult`` scale its loss, learning rate and weight decay; ``backbone``
-            adds to the common backbone for this task.
+            adds to the common backbone for this task; ``parts`` tells where its model
+            has a shared part under another name, as ``{'backbone': 'encoder'}``.
         backbone: The common backbone of all tasks. Defaults to None, the recipe's own.
         prober: What runs backbones, if several tasks share it. Defaults to None.
 
@@ -99,26 +104,28 @@ def expand_task(
         )
     _check_batch_size(where, entry, loader)
     if entry.get("data_root"):
-        _move_data(cfg, entry["data_root"])
+        for key, value in move_data(cfg, entry["data_root"]).items():
+            cfg[key] = value
     notes: list[str] = []
     parts = dict(
         train_dataloader=_loader(cfg.train_dataloader, recipe.scope, entry, True)
     )
     parts |= _evaluation(recipe, entry, notes)
     if cfg.get("visualizer"):
-        parts["visualizers"] = _scoped(cfg.visualizer, recipe.scope)
+        parts["visualizers"] = in_its_scope(cfg.visualizer, recipe.scope)
     if cfg.get("load_from"):
         notes.append(
             f"load_from={cfg.load_from!r}: start from it by `lego.init.checkpoint`"
         )
     hooks, left = split_hooks(task, recipe)
     return TaskConfig(
-        model=_scoped(cfg.model, recipe.scope),
+        model=torch_sync_bn(in_its_scope(cfg.model, recipe.scope)),
         parts=parts,
         rules=_rules(recipe, entry),
         hooks=hooks,
         imports=_imports(cfg.get("custom_imports")),
         loss_weight=entry.get("loss_weight", 1.0),
+        paths=dict(entry.get("parts") or {}),
         notes=[*notes, *left],
     )
 
@@ -168,7 +175,7 @@ def _check_batch_size(
 def _loader(
     loader: Mapping[str, Any], scope: str, entry: Mapping[str, Any], training: bool
 ) -> dict[str, Any]:
-    loader = _scoped(loader, scope)
+    loader = in_its_scope(loader, scope)
     if training and "batch_size" in entry:
         loader["batch_size"] = entry["batch_size"]
         sampler = loader.get("batch_sampler")
@@ -199,9 +206,9 @@ def _evaluation(
             continue
         parts[f"{stage}_dataloader"] = _loader(loader, recipe.scope, entry, False)
         if isinstance(metrics, (list, tuple)):
-            metrics = [_scoped(metric, recipe.scope) for metric in metrics]
+            metrics = [in_its_scope(metric, recipe.scope) for metric in metrics]
         else:
-            metrics = _scoped(metrics, recipe.scope)
+            metrics = in_its_scope(metrics, recipe.scope)
         parts[f"{stage}_evaluator"] = metrics
     return parts
 
@@ -225,40 +232,3 @@ def _rules(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _imports(cfg: Mapping[str, Any] | None) -> list[str]:
     names = (cfg or {}).get("imports") or []
     return [names] if isinstance(names, str) else list(names)
-
-
-def _scoped(cfg: Mapping[str, Any], scope: str) -> dict[str, Any]:
-    return {"_scope_": scope, **deepcopy(dict(cfg))}
-
-
-def _move_data(cfg: ConfigDict, root: str) -> None:
-    """Put another folder in the place of the recipe's ``data_root``, everywhere."""
-    loaders = [cfg.get(f"{stage}_dataloader") for stage in ("train", "val", "test")]
-    roots = {item for loader in loaders for item in _data_roots(loader)}
-    for key, value in cfg.items():
-        if key.endswith(("_dataloader", "_evaluator")):
-            cfg[key] = _replace_roots(value, roots, root)
-
-
-def _data_roots(cfg: Any) -> set[str]:
-    if isinstance(cfg, Mapping):
-        inner = set().union(*(_data_roots(value) for value in cfg.values()))
-        root = cfg.get("data_root")
-        return inner | {root} if isinstance(root, str) and root else inner
-    if isinstance(cfg, (list, tuple)):
-        return set().union(*(_data_roots(value) for value in cfg))
-    return set()
-
-
-def _replace_roots(value: Any, roots: set[str], new: str) -> Any:
-    """Replace a string that is a root, or a path below one, in a config."""
-    if isinstance(value, Mapping):
-        return {key: _replace_roots(item, roots, new) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_replace_roots(item, roots, new) for item in value)
-    if isinstance(value, str):
-        for root in sorted(roots, key=len, reverse=True):
-            bare = root.rstrip("/")
-            if value.rstrip("/") == bare or value.startswith(f"{bare}/"):
-                return f"{new.rstrip('/')}{value[len(bare) :]}"
-    return value

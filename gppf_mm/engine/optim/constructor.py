@@ -139,6 +139,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             factors = self.factors.get(task, NEUTRAL)
             recipe = recipes[task]
             for name, parameter in stock.named_parameters():
+                name = model.paths[task].to_bank(name)
                 own = NEUTRAL if recipe is None else recipe.get(name)
                 found[id(parameter)] = own and own.times(factors)
         bank = model.network.bank
@@ -152,13 +153,13 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         return found
 
     def _read(self, model: GPPF, task: str) -> dict[str, Multipliers] | None:
-        """Return what a task's recipe makes of each parameter, None if it has none."""
+        """Return a recipe's multipliers by the bank's names, None without rules."""
         rules = self.rules.get(task, {})
         if not (rules.get("constructor") or rules.get("paramwise_cfg")):
             return None
         keys = ("constructor", "paramwise_cfg")
         try:
-            return read_multipliers(
+            found = read_multipliers(
                 model._task_cfgs[task], *(rules.get(key) for key in keys)
             )
         except Exception as error:
@@ -168,6 +169,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"{task!r}: {type(error).__name__}: {error}. Expected the "
                 "`constructor` and `paramwise_cfg` of a recipe of this model."
             ) from error
+        return {model.paths[task].to_bank(name): own for name, own in found.items()}
 
 
 def _factors(where: str, cfg: Mapping[str, Any], decay: float = 1.0) -> Multipliers:

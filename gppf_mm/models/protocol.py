@@ -1,0 +1,51 @@
+"""What a model has to offer to be a task."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class TaskModel(Protocol):
+    """What the SIMT step and evaluation ask of a task's model.
+
+    Every ``mmengine.model.BaseModel`` has it, hence every model of mmdet, mmseg,
+    mmpretrain and their siblings. Anything else can be made a task by a thin class of
+    these methods around it.
+
+    Attributes:
+        data_preprocessor: Called with a batch and whether it is for training; makes
+            the arguments of ``forward``.
+    """
+
+    data_preprocessor: nn.Module
+
+    def forward(self, inputs: Any, data_samples: Any = None, mode: str = "") -> Any:
+        """Return the losses by name for ``mode='loss'``."""
+
+    def parse_losses(self, losses: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss to differentiate, and values to log."""
+
+    def test_step(self, data: Any) -> list:
+        """Return the predictions for a batch, as the task's metrics take them."""
+
+
+def check_task_model(task: str, model: nn.Module) -> None:
+    """Require that a model can be a task.
+
+    Args:
+        task: The task, for the error.
+        model: Its model.
+
+    Raises:
+        TypeError: If it lacks a part of `TaskModel`.
+    """
+    if isinstance(model, TaskModel):
+        return
+    wanted = ("data_preprocessor", "forward", "parse_losses", "test_step")
+    missing = [name for name in wanted if not hasattr(model, name)]
+    raise TypeError(
+        f"`model.tasks.{task}` is a {type(model).__name__}, which has no "
+        f"{', '.join(missing)}; expected a model of mmdet, mmseg, mmpretrain or "
+        "another mmengine.model.BaseModel. Put the module into one."
+    )

@@ -1,0 +1,114 @@
+"""Models of any library as tasks, with shared parts wherever they are."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from gppf_mm.export import export_state_dict
+from gppf_mm.models import GPPF
+from gppf_mm.registry import MODELS
+
+
+def encoder() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+
+@MODELS.register_module()
+class BrightnessRegressor(BaseModel):
+    """A model of no library, whose backbone is at ``image_encoder.0``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = nn.ModuleList([encoder()])
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = ""):
+        predicted = self.head(self.image_encoder[0](inputs).mean((2, 3)))
+        if mode == "loss":
+            return dict(loss=(predicted - inputs.mean((1, 2, 3))[:, None]).square())
+        return predicted
+
+
+@MODELS.register_module()
+class ContrastRegressor(BrightnessRegressor):
+    """The same, with its backbone where everyone has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = self.image_encoder[0]
+        del self.image_encoder
+        self.image_encoder = [self.backbone]  # Not registered a second time.
+
+
+@MODELS.register_module()
+class NoTask(nn.Module):
+    """A module that is no model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = encoder()
+
+
+def build(**changes: Any) -> GPPF:
+    cfg = dict(
+        tasks=dict(
+            contrast=dict(type="gppf_mm.ContrastRegressor"),
+            light=dict(type="gppf_mm.BrightnessRegressor"),
+        ),
+        lego=dict(num_units=1, router=dict(type="gppf_mm.FixedRouter")),
+        parts=dict(light=dict(backbone="image_encoder.0")),
+    )
+    return GPPF(**{**cfg, **changes})
+
+
+def test_parts_elsewhere_share_one_bank():
+    model = build()
+    model.init_weights()
+    assert model.network.bank.lego_names == ("backbone.0.weight", "backbone.0.bias")
+    states = {task: export_state_dict(model, task) for task in model.task_names}
+    ours = states["light"]["image_encoder.0.0.weight"]
+    assert ours.equal(states["contrast"]["backbone.0.weight"])
+    BrightnessRegressor().load_state_dict(states["light"], strict=True)
+
+
+def test_a_step_is_the_stock_models_step_on_tied_weights():
+    model = build()
+    model.init_weights()
+    states = {task: export_state_dict(model, task) for task in model.task_names}
+    stock = dict(contrast=ContrastRegressor(), light=BrightnessRegressor())
+    for task, state in states.items():
+        stock[task].load_state_dict(state)
+    batches = {task: dict(inputs=torch.rand(2, 3, 8, 8)) for task in stock}
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    model.backward(deepcopy(batches), wrapper)
+    gradient = 0
+    for task, item in stock.items():
+        item(**batches[task], mode="loss")["loss"].mean().backward()
+        gradient = gradient + item.image_encoder[0][0].weight.grad
+    unit = model.network.bank.units("backbone.0.weight")[0]
+    torch.testing.assert_close(unit.grad, gradient)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(parts=None), r"model\.parts=\{'light': \{'backbone': '\.\.\.'\}\}"),
+        (dict(parts=dict(lite={})), r"`model\.parts` has an unknown key 'lite'"),
+        (
+            dict(parts=dict(light=dict(bakbone="x"))),
+            r"`model\.parts\.light` has an unknown key 'bakbone'",
+        ),
+        (
+            dict(tasks=dict(thing=dict(type="gppf_mm.NoTask")), parts=None),
+            r"`model\.tasks\.thing` is a NoTask.*data_preprocessor",
+        ),
+    ],
+)
+def test_mistakes(changes: dict[str, Any], message: str):
+    with pytest.raises((ValueError, TypeError), match=message):
+        build(**changes)
