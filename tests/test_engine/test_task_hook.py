@@ -1,0 +1,54 @@
+"""A stock hook sees one task as if the run were its own."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+
+from gppf_mm.engine.hooks import TaskHook
+from gppf_mm.models import GPPF
+from gppf_mm.registry import HOOKS
+from tests.stand_ins import task_configs
+
+
+@HOOKS.register_module()
+class Witness(Hook):
+    """Keeps what it was shown."""
+
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Any] = {}
+
+    def before_val(self, runner) -> None:
+        self.seen["model"] = runner.model
+        self.seen["iter"] = runner.iter
+        # Fails if the weights are not in place.
+        self.seen["features"] = runner.model.extract_feat(torch.ones(1, 3, 64, 64))
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        self.seen |= dict(index=batch_idx, batch=data_batch, outputs=outputs)
+
+
+def test_the_stock_hook_gets_the_task_s_own_model_batch_and_values():
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    model = GPPF(task_configs(), lego).eval()
+    runner = SimpleNamespace(model=model, iter=7)
+    hook = TaskHook("seg", dict(type="gppf_mm.Witness"))
+    assert hook.priority == "LOW"
+    with torch.no_grad():
+        hook.before_val(runner)
+        with model.activate("seg") as stock:
+            expected = stock.extract_feat(torch.ones(1, 3, 64, 64))
+    seen = hook.hook.seen
+    assert seen["model"] is model.tasks["seg"]
+    assert seen["iter"] == 7
+    assert all(map(torch.equal, seen["features"], expected))
+
+    hook.after_train_iter(
+        runner, 3, dict(seg="s", det="d"), {"seg/loss": 1, "det/loss": 2, "loss": 3}
+    )
+    assert (seen["index"], seen["batch"], seen["outputs"]) == (3, "s", {"loss": 1})
