@@ -61,4 +61,5 @@ def tool(args: Sequence[str | Path], cwd: Path) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )

@@ -2,6 +2,7 @@
 
 import linecache
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,13 +31,14 @@ def kind_errors(interrupted: str = "Interrupted.") -> Iterator[None]:
         interrupted: What to say after Ctrl-C. Defaults to ``'Interrupted.'``.
 
     Raises:
-        SystemExit: With code 2 after a mistake, with code 130 after Ctrl-C.
+        SystemExit: With code 2 after a mistake; after a signal that ended the run, with
+            128 and its number, 130 for Ctrl-C.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         _say(f"\n{interrupted}")
-        raise SystemExit(130) from None
+        raise SystemExit(128 + getattr(error, "signum", signal.SIGINT)) from None
     except Exception as error:
         mistake = find_mistake(error)
         if mistake is None:

@@ -1,5 +1,6 @@
 """The training loader: one pool of workers makes whole SIMT steps."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,7 @@ class SIMTDataLoader:
             collate_fn=_identity,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            worker_init_fn=_leave_signals_to_the_run,
         )
 
 
@@ -134,6 +136,15 @@ class _StepDataset(Dataset):
                     f"transforms in `train_dataloader.{task}.dataset.pipeline`."
                 ) from error
         return stream.collate_fn(samples)
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Ignore what a terminal or a scheduler sends to all processes of a job.
+
+    The run makes its last step with what the workers have, and ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _identity(batches: dict[str, Any]) -> dict[str, Any]:

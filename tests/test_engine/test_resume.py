@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -56,25 +57,54 @@ def load(folder: Path, work_dir: str) -> dict:
     return torch.load(folder / work_dir / f"iter_{ITERS}.pth", weights_only=True)
 
 
-@pytest.mark.slow
-def test_resumed_after_kill_is_bit_equal(folder: Path, uninterrupted: dict):
-    run = start(folder, "killed")
+def wait_for(path: Path, run: subprocess.Popen) -> None:
     deadline = time.monotonic() + 240
-    while not (folder / "killed/iter_6.pth").exists() and run.poll() is None:
+    while not path.exists() and run.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(run.pid, signal.SIGKILL)
-    run.communicate()
-    assert not (folder / f"killed/iter_{ITERS}.pth").exists()
 
-    run = start(folder, "killed", "--resume")
+
+def finish(folder: Path, work_dir: str) -> dict:
+    run = start(folder, work_dir, "--resume")
     output = run.communicate(timeout=300)[0]
     assert run.returncode == 0, output
     assert "resumed epoch: 0, iter:" in output
-    resumed = load(folder, "killed")
+    return load(folder, work_dir)
+
+
+def assert_bit_equal(resumed: dict, uninterrupted: dict) -> None:
     for part in ("state_dict", "ema_state_dict"):
         for name, value in uninterrupted[part].items():
             assert torch.equal(resumed[part][name], value), f"{part}: {name}"
     for key, state in uninterrupted["optimizer"]["state"].items():
         for name, value in state.items():
             assert torch.equal(resumed["optimizer"]["state"][key][name], value)
+
+
+@pytest.mark.slow
+def test_resumed_after_kill_is_bit_equal(folder: Path, uninterrupted: dict):
+    run = start(folder, "killed")
+    wait_for(folder / "killed/iter_6.pth", run)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    assert not (folder / f"killed/iter_{ITERS}.pth").exists()
+    assert_bit_equal(finish(folder, "killed"), uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_told_to_stop_saves_its_last_step(
+    folder: Path, uninterrupted: dict, number: signal.Signals
+):
+    run = start(folder, number.name)
+    wait_for(folder / number.name / "iter_3.pth", run)
+    # A terminal and a scheduler tell all processes of a job, the loader's too.
+    os.killpg(run.pid, number)
+    output = run.communicate(timeout=120)[0]
+    assert run.returncode == 128 + number, output
+    assert "Traceback" not in output
+    saved = int(output.partition(f"{number.name}: saving checkpoint at ")[2].split()[0])
+    noted = Path((folder / number.name / "last_checkpoint").read_text())
+    assert noted.name == f"iter_{saved}.pth"
+    assert 3 <= saved < ITERS
+    assert_bit_equal(finish(folder, number.name), uninterrupted)

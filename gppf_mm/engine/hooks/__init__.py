@@ -1,6 +1,12 @@
 """Hooks."""
 
+from .interrupt_hook import Interrupted, InterruptHook
 from .task_hook import TaskHook
 from .visualization_hook import MultiTaskVisualizationHook
 
-__all__ = ["MultiTaskVisualizationHook", "TaskHook"]
+__all__ = [
+    "InterruptHook",
+    "Interrupted",
+    "MultiTaskVisualizationHook",
+    "TaskHook",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_distributed, is_main_process
+from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
@@ -28,7 +29,8 @@ class SIMTRunner(Runner):
     * loops are `SIMTTrainLoop`, `MultiTaskValLoop` and `MultiTaskTestLoop`;
     * distributed models are wrapped into `SIMTDataParallel`;
     * without a GPU, distributed runs use gloo;
-    * checkpoints appear whole or not at all, and ``resume`` takes the last whole one.
+    * checkpoints appear whole or not at all, and ``resume`` takes the last whole one;
+    * SIGINT and SIGTERM end a run between two steps (`InterruptHook`).
     """
 
     _load_from: str | None
@@ -76,6 +78,13 @@ class SIMTRunner(Runner):
         if isinstance(log_processor, dict):
             log_processor = {"by_epoch": False, **log_processor}
         return super().build_log_processor(log_processor)
+
+    def register_default_hooks(
+        self, hooks: dict[str, Hook | dict] | None = None
+    ) -> None:
+        """Register MMEngine's default hooks and `InterruptHook`; see ``Runner``."""
+        hooks = {"interrupt": dict(type="gppf_mm.InterruptHook"), **(hooks or {})}
+        super().register_default_hooks(hooks)
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None

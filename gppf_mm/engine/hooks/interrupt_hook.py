@@ -1,0 +1,103 @@
+"""Ending a run between two steps when it is told to stop."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import all_reduce, is_distributed
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+
+from gppf_mm.registry import HOOKS
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that ended early because it was told to.
+
+    Attributes:
+        signum: The signal that said so.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@HOOKS.register_module()
+class InterruptHook(Hook):
+    """Saves a checkpoint and ends the run after SIGINT or SIGTERM.
+
+    Ctrl-C, ``scancel`` and a preempted job let the present step end. Then the run's
+    ``CheckpointHook`` saves, and training ends with `Interrupted`; resumed, it goes on
+    as if nothing had happened. In a distributed run it is enough that one rank is told.
+    A second signal ends the run at once, without a checkpoint. A signal that comes
+    during validation counts after the next step.
+    """
+
+    # After the checkpoint hook, whose file of the same step it would replace.
+    priority = "LOWEST"
+
+    def __init__(self) -> None:
+        self._signum = 0
+        self._previous: dict[int, Callable[..., Any] | int | None] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Start to listen."""
+        self._signum = 0
+        try:
+            self._previous = {
+                number: signal.signal(number, self._remember) for number in _SIGNALS
+            }
+        except ValueError:
+            # Signals go to the main thread; a run in another is ended by its owner.
+            self._previous = {}
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave signals to whom they belonged."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """End the run if a rank was told to.
+
+        Raises:
+            Interrupted: After the checkpoint has been saved.
+        """
+        signum = self._agree()
+        if not signum:
+            return
+        step = runner.iter + 1
+        savers = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        name = signal.Signals(signum).name
+        if savers:
+            runner.logger.info(f"{name}: saving checkpoint at {step} iterations")
+            meta = dict(epoch=runner.epoch, iter=step)
+            savers[0]._save_checkpoint_with_step(runner, step, meta=meta)
+        else:
+            runner.logger.warning(f"{name}: without a CheckpointHook nothing is saved")
+        self.after_train(runner)
+        raise Interrupted(signum)
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        if self._signum:
+            raise Interrupted(signum)
+        self._signum = signum
+
+    def _agree(self) -> int:
+        if not is_distributed():
+            return self._signum
+        told = torch.tensor(self._signum, device=get_device())
+        all_reduce(told, op="max")
+        return int(told)
