@@ -1,6 +1,6 @@
 """GPPF: stock task models over one bank and one router."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -18,6 +18,7 @@ from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
 from .init import initialise
 from .labels import check_labels
 from .network import LegoNetwork
+from .nonfinite import NonFiniteGuard, restored
 from .parts import PartPaths, check_ties, find_parts, names_by_parameter
 from .protocol import check_task_model
 
@@ -48,6 +49,8 @@ class GPPF(BaseModel):
             every task has. Defaults to ``('backbone',)``.
         parts: Where tasks have a shared part under another name, by task and part:
             ``{'shop': {'backbone': 'image_encoder.0'}}``. Defaults to None, nowhere.
+        max_nonfinite: The run ends after so many steps in a row in which a task's loss
+            was NaN or Inf; see `skip`. Defaults to 10.
         init_cfg: Not used: the stock models bring their own. Defaults to None.
 
     SyncBN works in distributed runs on GPUs alone; elsewhere it becomes BN, under the
@@ -68,6 +71,7 @@ class GPPF(BaseModel):
         loss_weights: Mapping[str, float] | None = None,
         share: Sequence[str] = ("backbone",),
         parts: Mapping[str, Mapping[str, str]] | None = None,
+        max_nonfinite: int = 10,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -93,6 +97,7 @@ class GPPF(BaseModel):
                 f"`model.share` is {share!r}; expected a tuple: ({share!r},)."
             )
         self.share = tuple(share)
+        self.nonfinite = NonFiniteGuard(tasks, max_nonfinite)
         check_names("model.parts", parts or {}, tasks)
         for task, paths in (parts or {}).items():
             check_names(f"model.parts.{task}", paths, self.share)
@@ -164,6 +169,7 @@ class GPPF(BaseModel):
             The values to log, ``<task>/<name>``, and ``loss``, their weighted sum.
         """
         log_vars = self.backward(data, optim_wrapper)
+        self.skip(self.nonfinite.found)
         if optim_wrapper.should_update():
             optim_wrapper.step()
             optim_wrapper.zero_grad()
@@ -190,12 +196,14 @@ class GPPF(BaseModel):
         check_names("train_dataloader", data, self.task_names)
         for task, batch in data.items():
             check_labels(task, batch)
+        self.nonfinite.begin()
         log_vars: dict[str, Tensor] = {}
         total = torch.zeros(())
         for task, batch in data.items():
             loss, logged = self._backward_task(task, batch, optim_wrapper)
             log_vars.update({f"{task}/{name}": value for name, value in logged.items()})
-            total = total.to(loss.device) + loss
+            if task not in self.nonfinite.found:
+                total = total.to(loss.device) + loss
         optim_wrapper._inner_count += 1
         log_vars["loss"] = total
         return log_vars
@@ -205,17 +213,40 @@ class GPPF(BaseModel):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add one task's gradients; return its weighted loss and values to log.
 
-        Both come detached, so that nothing of the task's graph outlives the call.
+        Both come detached, so that nothing of the task's graph outlives the call. A
+        loss that is not finite adds nothing and leaves running statistics alone.
         """
-        with self.activate(task) as model:
+        with self.activate(task) as model, restored(model) as buffers:
             with optim_wrapper.optim_context(self):
                 losses = _forward_loss(model, batch)
             loss, logged = model.parse_losses(losses)
             loss = self.loss_weights[task] * loss
-            optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-            # The wrapper counts backward passes as steps; a SIMT step is one.
-            optim_wrapper._inner_count -= 1
+            if self.nonfinite.is_finite(task, loss, batch):
+                buffers.clear()
+                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+                # The wrapper counts backward passes as steps; a SIMT step is one.
+                optim_wrapper._inner_count -= 1
         return loss.detach(), {name: value.detach() for name, value in logged.items()}
+
+    def skip(self, tasks: Iterable[str]) -> None:
+        """Leave all that these tasks train out of the present optimizer step.
+
+        The others' heads take it; a unit that another task has in common with these
+        does not. So a loss that is not finite reaches no weight.
+
+        Args:
+            tasks: The tasks whose loss was not finite, on any rank.
+
+        Raises:
+            FloatingPointError: If that happens too often in a row.
+        """
+        tasks = list(tasks)
+        for task in tasks:
+            for parameter in self.tasks[task].parameters():
+                parameter.grad = None
+            for parameter in self.network.active_parameters(task):
+                parameter.grad = None
+        self.nonfinite.settle(tasks)
 
     def val_step(self, data: Mapping[str, Batch]) -> dict[str, list]:
         """Predict a batch of each task that has one.

@@ -110,6 +110,11 @@ class LegoNetwork(nn.Module):
         """Names of the bank's parameters that a task's recipe does not train."""
         return self._skeletons[task].frozen
 
+    def active_parameters(self, task: str) -> list[nn.Parameter]:
+        """Return what of bank and router a task trains in the present step."""
+        trained = frozenset(self.shared_names(task)) - self.frozen_names(task)
+        return self._sources(self.draw(task), trained, task)
+
     def set_step(self, step: int) -> None:
         """Tell the training iteration, on which schedules and noise depend."""
         self._step = step
@@ -138,7 +143,9 @@ class LegoNetwork(nn.Module):
         if task not in self._cache or self._cache[task].is_stale():
             plan = self.draw(task)
             weights = self._assemble(task, plan, frozenset())
-            self._cache[task] = _Cached(weights, self._sources(task, plan))
+            names = frozenset(self._skeletons[task].names)
+            sources = self._sources(plan, names, task)
+            self._cache[task] = _Cached(weights, sources)
         return self._cache[task].weights
 
     def _assemble(
@@ -150,16 +157,18 @@ class LegoNetwork(nn.Module):
         tied = {name: weights[first] for name, first in skeleton.aliases.items()}
         return weights | tied
 
-    def _sources(self, task: str, plan: RoutingPlan) -> list[nn.Parameter]:
-        """Return the parameters that a task's weights depend on."""
-        names = frozenset(self._skeletons[task].names)
+    def _sources(
+        self, plan: RoutingPlan, names: frozenset[str], task: str
+    ) -> list[nn.Parameter]:
+        """Return the parameters from which a plan makes the weights of these names."""
         units = [
             self.bank.units(name)[unit]
             for name in self.bank.lego_names
             if name in names
             for unit in plan.routes[self.groups[name]].units
         ]
-        return units + list(self.router.parameters())
+        shared = [self.bank.parameter(n) for n in self.bank.shared_names if n in names]
+        return [*units, *shared, *self.router.parameters_of(task)]
 
     @contextmanager
     def activate(self, task: str, plan: RoutingPlan | None = None) -> Iterator[None]:

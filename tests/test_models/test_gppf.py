@@ -210,9 +210,10 @@ def test_overflow_skips_the_whole_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
     scaler = partial(torch.amp.GradScaler, "cpu")
     monkeypatch.setattr(amp_optimizer_wrapper, "GradScaler", scaler)
-    model = build_gppf(TOP2, loss_weights=dict(det=1.0, seg=1.0, cls=float("inf")))
+    # The loss is finite, but not as the scaler makes it.
+    model = build_gppf(TOP2, loss_weights=dict(det=1.0, seg=1.0, cls=1e36))
     before = values(model)
-    model.train_step(batches(), amp_wrapper(model, 2.0, "bfloat16"))
+    model.train_step(batches(), amp_wrapper(model, 2.0**16, "bfloat16"))
     assert all(
         torch.equal(value, before[name]) for name, value in values(model).items()
     )
@@ -389,14 +390,6 @@ def bare(**changes: object) -> Callable[[], GPPF]:
     return lambda: MODELS.build(dict(cfg, **changes))
 
 
-def headless() -> dict[str, dict]:
-    tasks = task_configs()
-    tasks["cls"] = dict(
-        _scope_="mmpretrain", type="LinearClsHead", num_classes=5, in_channels=8
-    )
-    return tasks
-
-
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -422,7 +415,6 @@ def headless() -> dict[str, dict]:
         ),
         (dict(loss_weights=dict(det=1, seg=1)), r"loss_weights.*'cls'"),
         (dict(loss_weights=dict(det=1, seg=1, cla=1)), r"loss_weights.*'cla'.*'cls'"),
-        (dict(tasks=headless()), r"'backbone'.*task 'cls' \(LinearClsHead\)"),
         (
             dict(share=("backbone", "nek")),
             r"model\.share.*'nek'.*nor that of any.*'neck'",

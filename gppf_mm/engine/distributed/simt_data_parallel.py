@@ -34,6 +34,7 @@ class SIMTDataParallel(nn.Module):
     ) -> dict[str, Tensor]:
         """Take one SIMT step on all ranks; see `GPPF.train_step`."""
         log_vars = self.module.backward(data, optim_wrapper)
+        self._skip_nonfinite()
         if optim_wrapper.should_update():
             self._average_gradients()
             optim_wrapper.step()
@@ -48,6 +49,25 @@ class SIMTDataParallel(nn.Module):
     def test_step(self, data: Mapping[str, Any]) -> dict[str, list]:
         """Predict on this rank's share; see `GPPF.val_step`."""
         return self.module.test_step(data)
+
+    def _skip_nonfinite(self) -> None:
+        """Leave out on all ranks what one had to leave out."""
+        tasks = self.module.task_names
+        found = torch.tensor(
+            [task in self.module.nonfinite.found for task in tasks],
+            dtype=torch.uint8,
+            device=next(self.module.parameters()).device,
+        )
+        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+        skipped = [
+            task for task, flag in zip(tasks, found.tolist(), strict=True) if flag
+        ]
+        self.module.skip(skipped)
+        for task in skipped:
+            # Counters of batches, which are not averaged.
+            for buffer in self.module.tasks[task].buffers():
+                if not buffer.is_floating_point():
+                    distributed.all_reduce(buffer, op=distributed.ReduceOp.MAX)
 
     def _average_gradients(self) -> None:
         parameters = [item for item in self.module.parameters() if item.requires_grad]

@@ -47,6 +47,10 @@ class BaseRouter(nn.Module):
             evaluation mode there is no noise.
         """
 
+    def parameters_of(self, task: str) -> list[nn.Parameter]:
+        """Return the parameters on which a task's plans depend, by default all."""
+        return list(self.parameters())
+
     def draw(self, task: str, step: int = 0) -> RoutingPlan:
         """Draw a task's plan, once per task and step.
 

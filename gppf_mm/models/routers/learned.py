@@ -42,6 +42,10 @@ class LearnedRouter(BaseRouter):
             noise = torch.randn(len(self.groups), num_units, generator=generator)
             self.logits[task] = nn.Parameter(init_std * noise)
 
+    def parameters_of(self, task: str) -> list[nn.Parameter]:
+        """Return the task's logits."""
+        return [self.logits[task]]
+
     def probabilities(self, task: str) -> Tensor:
         """Return a task's softmax over the units, of shape ``(groups, K)``."""
         return self.logits[task].softmax(dim=-1)

@@ -1,0 +1,108 @@
+"""Steps whose loss is NaN or Inf."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+
+class NonFiniteGuard:
+    """Finds losses that are not finite, counts them, and ends a run of too many.
+
+    Args:
+        tasks: The tasks.
+        patience: The run ends after so many steps in a row in which the same task's
+            loss was not finite.
+
+    Attributes:
+        found: The tasks whose loss was not finite in the present step on this rank.
+        total: Such steps of each task since the run began.
+    """
+
+    def __init__(self, tasks: Iterable[str], patience: int) -> None:
+        if patience < 1:
+            raise ValueError(
+                f"`model.max_nonfinite` is {patience}; expected the number of steps in "
+                "a row after which a loss that is not finite ends the run, at least 1."
+            )
+        self.patience = patience
+        self.found: list[str] = []
+        self.total = Counter(dict.fromkeys(tasks, 0))
+        self._in_a_row = Counter(self.total)
+
+    def begin(self) -> None:
+        """Begin a step."""
+        self.found = []
+
+    def is_finite(self, task: str, loss: Tensor, batch: Any) -> bool:
+        """Check a task's loss; remember and log one that is not finite.
+
+        Args:
+            task: The task.
+            loss: Its loss, a scalar.
+            batch: The batch, whose files are named in the log.
+        """
+        if torch.isfinite(loss):
+            return True
+        self.found.append(task)
+        print_log(
+            f"The loss of task {task!r} is {float(loss)}; the step is skipped for all "
+            f"parameters that it would change. Its samples: {_files(batch)}.",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return False
+
+    def settle(self, tasks: Iterable[str]) -> None:
+        """End the step.
+
+        Args:
+            tasks: The tasks that were skipped, on any rank.
+
+        Raises:
+            FloatingPointError: If a task was skipped too often in a row.
+        """
+        skipped = set(tasks)
+        for task in self.total:
+            self._in_a_row[task] = self._in_a_row[task] + 1 if task in skipped else 0
+            self.total[task] += task in skipped
+            if self._in_a_row[task] >= self.patience:
+                raise FloatingPointError(
+                    f"The loss of task {task!r} was not finite in {self.patience} "
+                    f"steps in a row, {self.total[task]} in all; the log names the "
+                    "samples. "
+                    "Its weights are those of before. Lower the learning rate or the "
+                    f"task's `loss_weights.{task}`, clip gradients "
+                    "(`optim_wrapper.clip_grad`), or look at those samples; "
+                    "`model.max_nonfinite` is the number that is borne."
+                )
+
+
+@contextmanager
+def restored(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Keep a model's buffers, which a forward pass changes.
+
+    Yields:
+        Copies of them. Empty the list to keep what the pass made of the buffers.
+    """
+    buffers = list(model.buffers())
+    copies = [buffer.clone() for buffer in buffers]
+    yield copies
+    for buffer, copy in zip(buffers, copies, strict=False):
+        buffer.copy_(copy)
+
+
+def _files(batch: Any) -> str:
+    samples = batch.get("data_samples") if isinstance(batch, dict) else None
+    paths = [
+        str(sample.get("img_path"))
+        for sample in samples or ()
+        if isinstance(sample, BaseDataElement) and sample.get("img_path")
+    ]
+    return ", ".join(paths) or "not named by the batch"
