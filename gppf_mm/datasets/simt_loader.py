@@ -10,7 +10,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gppf_mm.utils.seeding import derive_seed, seed_everything
 
+from .faults import Fault, FaultCounter
 from .stream import TaskStream
+
+# The batches by task, the samples in them, and those that were replaced.
+StepData = tuple[dict[str, Any], dict[str, int], list[Fault]]
+# So many samples in a row are tried before the set counts as unreadable.
+_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class SIMTDataLoader:
         loaders: The stock loader of each task.
         num_workers: Worker processes for all tasks together.
         pin_memory: Whether batches are put into page-locked memory. Defaults to False.
+        max_bad_samples: The share of a task's samples that may be unreadable. Such a
+            sample is logged and replaced by the one after it. Defaults to 0.01 (our
+            choice).
     """
 
     def __init__(
@@ -46,7 +55,9 @@ class SIMTDataLoader:
         loaders: Mapping[str, DataLoader],
         num_workers: int,
         pin_memory: bool = False,
+        max_bad_samples: float = 0.01,
     ) -> None:
+        self.faults = FaultCounter(max_bad_samples)
         self.streams = {task: TaskStream(task, item) for task, item in loaders.items()}
         self.num_workers = num_workers
         self.pin_memory = pin_memory
@@ -66,9 +77,12 @@ class SIMTDataLoader:
 
         Yields:
             The collated batch of each task, by task.
+
+        Raises:
+            RuntimeError: If too many samples cannot be loaded.
         """
         self.dataset.seed = seed
-        yield from DataLoader(
+        steps = DataLoader(
             self.dataset,
             sampler=_StepSampler(self.streams, start, seed),
             batch_size=None,
@@ -77,6 +91,9 @@ class SIMTDataLoader:
             pin_memory=self.pin_memory,
             worker_init_fn=_leave_signals_to_the_run,
         )
+        for batches, seen, faults in steps:
+            self.faults.add(seen, faults)
+            yield batches
 
 
 class _StepSampler(Sampler[Step]):
@@ -114,28 +131,43 @@ class _StepDataset(Dataset):
     def __len__(self) -> int:
         return sum(len(stream.dataset) for stream in self.streams.values())
 
-    def __getitem__(self, step: Step) -> dict[str, Any]:
-        return {
-            task: self._collate(task, step.iteration, indices)
+    def __getitem__(self, step: Step) -> StepData:
+        faults: list[Fault] = []
+        batches = {
+            task: self._collate(task, step.iteration, indices, faults)
             for task, indices in step.indices.items()
         }
+        seen = {task: len(indices) for task, indices in step.indices.items()}
+        return batches, seen, faults
 
-    def _collate(self, task: str, iteration: int, indices: list[int]) -> Any:
-        stream = self.streams[task]
-        samples = []
-        for position, index in enumerate(indices):
-            seed_everything(
-                derive_seed(self.seed, self.rank, task, iteration, position)
-            )
+    def _collate(
+        self, task: str, iteration: int, indices: list[int], faults: list[Fault]
+    ) -> Any:
+        samples = [
+            self._load(task, index, (iteration, position), faults)
+            for position, index in enumerate(indices)
+        ]
+        return self.streams[task].collate_fn(samples)
+
+    def _load(
+        self, task: str, index: int, place: tuple[int, int], faults: list[Fault]
+    ) -> Any:
+        """Load a sample, or the first after it that can be loaded."""
+        dataset = self.streams[task].dataset
+        tried = (index + step for step in range(_TRIES))
+        for candidate in (number % len(dataset) for number in tried):
+            seed_everything(derive_seed(self.seed, self.rank, task, *place))
             try:
-                samples.append(stream.dataset[index])
+                return dataset[candidate]
             except Exception as error:
-                raise RuntimeError(
-                    f"Task {task!r} cannot load sample {index} of its training set "
-                    f"({type(error).__name__}: {error}). Check the file and the "
-                    f"transforms in `train_dataloader.{task}.dataset.pipeline`."
-                ) from error
-        return stream.collate_fn(samples)
+                last = error
+                reason = f"{type(error).__name__}: {error}"
+                faults.append((task, candidate, reason))
+        raise RuntimeError(
+            f"Task {task!r} cannot load sample {index} of its training set, nor the "
+            f"{_TRIES - 1} after it ({reason}). Check the files and the transforms in "
+            f"`train_dataloader.{task}.dataset.pipeline`."
+        ) from last
 
 
 def _leave_signals_to_the_run(worker: int) -> None:
@@ -147,5 +179,5 @@ def _leave_signals_to_the_run(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _identity(batches: dict[str, Any]) -> dict[str, Any]:
-    return batches
+def _identity(data: StepData) -> StepData:
+    return data

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, pseudo_collate
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset
 
 from gppf_mm.datasets import SIMTDataLoader, TaskStream
 from tests.runs import make_tiny_toy, tiny_config
@@ -88,18 +88,50 @@ def test_a_set_smaller_than_its_batch_is_refused_by_name():
         TaskStream("seg", loader(2, 3, drop_last=True))
 
 
-def test_a_sample_that_cannot_be_loaded_names_its_task():
-    class Broken(NoisyDataset):
-        def __getitem__(self, index: int) -> dict:
-            raise FileNotFoundError(f"{index}.png")
+class Broken(NoisyDataset):
+    """A set some of whose files are gone."""
 
-    broken = Broken(4)
-    stock = DataLoader(
-        broken, batch_sampler=BatchSampler(RandomSampler(broken), 2, True)
-    )
-    batches = SIMTDataLoader({"det": stock}, 0).iterate(0, 0)
-    with pytest.raises(RuntimeError, match=r"Task 'det' cannot load sample \d"):
-        next(batches)
+    def __init__(self, size: int, broken: set[int]) -> None:
+        super().__init__(size)
+        self.broken = broken
+
+    def __getitem__(self, index: int) -> dict:
+        if index in self.broken:
+            raise FileNotFoundError(f"{index}.png")
+        return super().__getitem__(index)
+
+
+def broken_loader(size: int, broken: set[int]) -> DataLoader:
+    data = Broken(size, broken)
+    sampler = DefaultSampler(data, shuffle=False)
+    return DataLoader(data, batch_size=4, sampler=sampler)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_sample_is_replaced_by_the_next(workers: int):
+    simt = SIMTDataLoader({"det": broken_loader(8, {1, 2})}, workers)
+    first, second = islice(simt.iterate(0, 0), 2)
+    assert first["det"]["index"].tolist() == [0, 3, 3, 3]
+    assert second["det"]["index"].tolist() == [4, 5, 6, 7]
+    assert simt.faults.faults["det"] == 3  # 1 and 2 for the second, 2 for the third.
+
+
+def test_too_many_broken_samples_end_the_run():
+    loaders = {"det": broken_loader(200, set(range(20, 40)))}
+    batches = SIMTDataLoader(loaders, 0, max_bad_samples=0.5).iterate(0, 0)
+    with pytest.raises(RuntimeError, match=r"'det' cannot load sample 20 .* nor the 9"):
+        list(islice(batches, 50))
+    loaders = {"det": broken_loader(200, set(range(0, 200, 2)))}
+    few = SIMTDataLoader(loaders, 0, max_bad_samples=0.1).iterate(0, 0)
+    with pytest.raises(RuntimeError, match=r"4 of 8 samples.*max_bad_samples"):
+        list(islice(few, 50))
+    enough = SIMTDataLoader(loaders, 0, max_bad_samples=0.5).iterate(0, 0)
+    assert len(list(islice(enough, 50))) == 50
+
+
+def test_a_bad_rate_is_an_error():
+    with pytest.raises(ValueError, match=r"`train_cfg\.max_bad_samples` is 2"):
+        SIMTDataLoader({"a": loader(4, 4)}, 0, max_bad_samples=2)
 
 
 def test_stock_batch_sampler_and_infinite_sampler(tmp_path: Path, monkeypatch):

@@ -41,6 +41,8 @@ class SIMTTrainLoop(BaseLoop):
             None.
         num_workers: Worker processes for all tasks together. Defaults to None, the
             largest number in the tasks' configs (our choice).
+        max_bad_samples: The share of a task's samples that may be unreadable; they are
+            logged and replaced. Defaults to 0.01 (our choice).
 
     Raises:
         ValueError: If a task of the model has no loader, or a loader no task.
@@ -55,6 +57,7 @@ class SIMTTrainLoop(BaseLoop):
         val_interval: int = 1000,
         dynamic_intervals: Sequence[tuple[int, int]] | None = None,
         num_workers: int | None = None,
+        max_bad_samples: float = 0.01,
     ) -> None:
         check_tasks("train_dataloader", dataloader, task_names(runner))
         check_loader_cfgs("train_dataloader", dataloader)
@@ -70,6 +73,7 @@ class SIMTTrainLoop(BaseLoop):
             build_loaders(runner, cfgs, "train_dataloader"),
             num_workers,
             pin_memory=any(cfg.get("pin_memory") for cfg in dataloader.values()),
+            max_bad_samples=max_bad_samples,
         )
         super().__init__(runner, loader)
         self._max_iters = int(max_iters)
