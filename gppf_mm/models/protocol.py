@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
 
@@ -39,13 +40,30 @@ def check_task_model(task: str, model: nn.Module) -> None:
 
     Raises:
         TypeError: If it lacks a part of `TaskModel`.
+        ValueError: If it keeps a moving average of its own weights.
     """
-    if isinstance(model, TaskModel):
-        return
-    wanted = ("data_preprocessor", "forward", "parse_losses", "test_step")
-    missing = [name for name in wanted if not hasattr(model, name)]
-    raise TypeError(
-        f"`model.tasks.{task}` is a {type(model).__name__}, which has no "
-        f"{', '.join(missing)}; expected a model of mmdet, mmseg, mmpretrain or "
-        "another mmengine.model.BaseModel. Put the module into one."
-    )
+    if not isinstance(model, TaskModel):
+        wanted = ("data_preprocessor", "forward", "parse_losses", "test_step")
+        missing = [name for name in wanted if not hasattr(model, name)]
+        raise TypeError(
+            f"`model.tasks.{task}` is a {type(model).__name__}, which has no "
+            f"{', '.join(missing)}; expected a model of mmdet, mmseg, mmpretrain or "
+            "another mmengine.model.BaseModel. Put the module into one."
+        )
+    _check_no_average(task, model)
+
+
+def _check_no_average(task: str, model: nn.Module) -> None:
+    """Refuse a momentum encoder, whose source has its weights in the bank.
+
+    It would have to follow the weights that the plan assembles, and these are not there
+    when the stock model updates it.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, BaseAveragedModel):
+            raise ValueError(
+                f"`model.tasks.{task}` ({type(model).__name__}) keeps a moving average "
+                f"of its own weights in {name!r} ({type(module).__name__}), which "
+                "cannot follow weights that live in the bank. Use a task without a "
+                "momentum encoder."
+            )

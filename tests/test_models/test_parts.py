@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from torch import nn
 
@@ -52,6 +52,15 @@ class NoTask(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = encoder()
+
+
+@MODELS.register_module()
+class MomentumRegressor(ContrastRegressor):
+    """One with a momentum encoder, as MoCo and BYOL have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = ExponentialMovingAverage(self.backbone)
 
 
 def build(**changes: Any) -> GPPF:
@@ -106,6 +115,10 @@ def test_a_step_is_the_stock_models_step_on_tied_weights():
         (
             dict(tasks=dict(thing=dict(type="gppf_mm.NoTask")), parts=None),
             r"`model\.tasks\.thing` is a NoTask.*data_preprocessor",
+        ),
+        (
+            dict(tasks=dict(ema=dict(type="gppf_mm.MomentumRegressor")), parts=None),
+            r"moving average .* 'teacher' \(ExponentialMovingAverage\)",
         ),
     ],
 )
