@@ -49,7 +49,7 @@ def replace_backbone(
         ValueError: If the model has no backbone, a backbone cannot be built or run, or
             it is not known where its channels go.
     """
-    model = deepcopy(dict(model))
+    fitted: dict[str, Any] = deepcopy(dict(model))
     if not isinstance(model.get("backbone"), Mapping):
         raise ValueError(
             f"The top-level `backbone` is for models with a backbone, and that of task "
@@ -60,11 +60,11 @@ def replace_backbone(
             f"`backbone.type` is {backbone.get('type')!r}; expected a type with its "
             "library, such as 'mmpretrain.ResNet'."
         )
-    old_cfg = {"_scope_": scope, **model["backbone"]}
+    old_cfg = {"_scope_": scope, **fitted["backbone"]}
     old = prober.probe(old_cfg)
-    model["backbone"] = _fit(task, old_cfg, old, {**backbone, **own}, prober)
-    model.pop("pretrained", None)
-    new = prober.probe(model["backbone"])
+    fitted["backbone"] = _fit(task, old_cfg, old, {**backbone, **own}, prober)
+    fitted.pop("pretrained", None)
+    new = prober.probe(fitted["backbone"])
     if len(new.channels) != len(old.channels):
         raise ValueError(
             f"Task {task!r} reads {len(old.channels)} outputs of its backbone, and the "
@@ -72,9 +72,9 @@ def replace_backbone(
             f"tasks.{task}.backbone=dict(out_indices=(...))."
         )
     if new.pooled != old.pooled:
-        _fit_pooling(task, model, new)
-    ChannelAdapter(task, old.channels, new.channels, settled).adapt(model)
-    return model
+        _fit_pooling(task, fitted, new)
+    ChannelAdapter(task, old.channels, new.channels, settled).adapt(fitted)
+    return fitted
 
 
 def _fit_pooling(task: str, model: dict[str, Any], new: Probe) -> None:

@@ -83,8 +83,9 @@ class ChannelAdapter:
     def _map(self, where: str, key: str, part: Mapping[str, Any]) -> Any:
         value, index = part[key], part.get("in_index")
         if isinstance(value, (list, tuple)):
-            several = isinstance(index, (list, tuple))
-            at = list(index) if several else _positions(value, self.old)
+            at = _positions(value, self.old)
+            if isinstance(index, (list, tuple)):
+                at = list(index)
             if at is not None and [self.old[i] for i in at] == list(value):
                 self.changed += 1
                 return type(value)(self.new[i] for i in at)

@@ -91,10 +91,8 @@ def accepted_arguments(kind: type) -> set[str]:
 
 
 def _without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    cfg = deepcopy(dict(cfg))
-    for key in ("init_cfg", "pretrained"):
-        cfg.pop(key, None)
-    return cfg
+    dropped = ("init_cfg", "pretrained")
+    return {key: deepcopy(cfg[key]) for key in cfg if key not in dropped}
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def load_recipe(
             "Mend the file, what its `_base_` names, or the task's `cfg_options`."
         ) from error
     model = cfg.get("model")
-    if not isinstance(model, Mapping) or "type" not in model:
+    if not isinstance(model, ConfigDict) or "type" not in model:
         raise ValueError(
             f"The recipe {name!r} has no `model` with a `type`; expected a stock "
             "config that trains by itself. Files of settings that others inherit are "
