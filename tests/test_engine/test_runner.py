@@ -1,14 +1,17 @@
 """The runner and its loops with stock hooks, on the toy recipe."""
 
+import errno
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS, OPTIMIZERS, RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from gppf_mm.engine.runner.checkpoints import find_latest_checkpoint
 from tests.runs import make_tiny_toy, tiny_config
 
 
@@ -149,6 +152,49 @@ def test_accumulation_and_clipping(tmp_path: Path):
     # Five iterations: two steps of two, and the remainder.
     assert len(steps) == 3
     assert all(norm == pytest.approx(0.5, rel=1e-3) for norm in steps)
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch):
+    """The disk is a stand-in, which is full after half of the second file."""
+    options = {
+        "train_cfg.max_iters": 2,
+        "default_hooks.checkpoint.interval": 1,
+        "default_hooks.checkpoint.max_keep_ckpts": 1,
+    }
+    runner = build(tmp_path, options)
+    put = LocalBackend.put
+
+    def full(self, content: bytes, path: str) -> None:
+        put(self, content[: len(content) // (1 + runner.iter)], path)
+        if runner.iter:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(LocalBackend, "put", full)
+    with pytest.raises(OSError, match=r"iter_2\.pth' cannot be written.*--resume"):
+        runner.train()
+    assert [path.name for path in tmp_path.glob("*iter*")] == ["iter_1.pth"]
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_1.pth")
+    torch.load(tmp_path / "iter_1.pth", weights_only=True)
+
+
+def test_outdated_checkpoints_go_when_the_new_one_is_there(tmp_path: Path):
+    options = {
+        "train_cfg.max_iters": 4,
+        "default_hooks.checkpoint.interval": 1,
+        "default_hooks.checkpoint.max_keep_ckpts": 2,
+    }
+    runner = build(tmp_path, options)
+    runner.train()
+    assert {path.name for path in tmp_path.glob("iter*")} == {
+        "iter_3.pth",
+        "iter_4.pth",
+    }
+    # Another run over the same folder, kept to fewer.
+    options["default_hooks.checkpoint.max_keep_ckpts"] = 1
+    options["train_cfg.max_iters"] = 5
+    again = build(tmp_path, options | {"resume": True})
+    again.train()
+    assert [path.name for path in tmp_path.glob("iter*")] == ["iter_5.pth"]
 
 
 def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):

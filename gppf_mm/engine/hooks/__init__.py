@@ -1,10 +1,12 @@
 """Hooks."""
 
+from .checkpoint_hook import CheckpointHook
 from .interrupt_hook import Interrupted, InterruptHook
 from .task_hook import TaskHook
 from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
+    "CheckpointHook",
     "InterruptHook",
     "Interrupted",
     "MultiTaskVisualizationHook",

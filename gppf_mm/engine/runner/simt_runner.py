@@ -125,16 +125,27 @@ class SIMTRunner(Runner):
         """Save a checkpoint, atomically on a local disk; see ``Runner``."""
         local = not (file_client_args or backend_args or "://" in out_dir)
         written = f"{filename}.partial" if local else filename
-        super().save_checkpoint(
-            out_dir,
-            written,
-            file_client_args,
-            save_optimizer,
-            save_param_scheduler,
-            meta,
-            by_epoch,
-            backend_args,
-        )
+        try:
+            super().save_checkpoint(
+                out_dir,
+                written,
+                file_client_args,
+                save_optimizer,
+                save_param_scheduler,
+                meta,
+                by_epoch,
+                backend_args,
+            )
+        except (OSError, RuntimeError) as error:
+            if not local:
+                raise
+            Path(out_dir, written).unlink(missing_ok=True)
+            raise OSError(
+                f"The checkpoint {str(Path(out_dir, filename))!r} cannot be written "
+                f"({type(error).__name__}: {error}). Is the disk full, or the folder "
+                "read-only? The checkpoints before it are whole; make room and go on "
+                "with --resume."
+            ) from error
         if local and is_main_process():
             replace_file(
                 os.path.join(out_dir, written), os.path.join(out_dir, filename)
