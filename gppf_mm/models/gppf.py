@@ -303,7 +303,12 @@ def _build(cfg: ConfigDict) -> nn.Module:
     model = MODELS.build(deepcopy(cfg))
     if is_distributed() and torch.cuda.is_available():
         return model
-    return revert_sync_batchnorm(model)
+    for name, module in list(model.named_modules()):
+        # Not a class derived from it, such as SparK's, which computes something else.
+        if type(module).__name__ == "SyncBatchNorm":
+            path, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(path), leaf, revert_sync_batchnorm(module))
+    return model
 
 
 def _forward_loss(model: BaseModel, batch: Batch) -> dict[str, Tensor]:

@@ -40,7 +40,8 @@ def check_task_model(task: str, model: nn.Module) -> None:
 
     Raises:
         TypeError: If it lacks a part of `TaskModel`.
-        ValueError: If it keeps a moving average of its own weights.
+        ValueError: If it keeps a moving average of its own weights, or leaves weights
+            out of its state dict.
     """
     if not isinstance(model, TaskModel):
         wanted = ("data_preprocessor", "forward", "parse_losses", "test_step")
@@ -51,6 +52,7 @@ def check_task_model(task: str, model: nn.Module) -> None:
             "another mmengine.model.BaseModel. Put the module into one."
         )
     _check_no_average(task, model)
+    _check_whole_state(task, model)
 
 
 def _check_no_average(task: str, model: nn.Module) -> None:
@@ -67,3 +69,19 @@ def _check_no_average(task: str, model: nn.Module) -> None:
                 "cannot follow weights that live in the bank. Use a task without a "
                 "momentum encoder."
             )
+
+
+def _check_whole_state(task: str, model: nn.Module) -> None:
+    """Refuse a model whose checkpoint is a part of it, as that of a LoRA adapter.
+
+    Its export would lose what the bank has of the rest.
+    """
+    state = model.state_dict()
+    missing = [name for name, _ in model.named_parameters() if name not in state]
+    if missing:
+        raise ValueError(
+            f"`model.tasks.{task}` ({type(model).__name__}) leaves {len(missing)} of "
+            f"its weights out of its state dict, {missing[0]!r} first, as adapters "
+            "such as LoRA do; an export would lose what it has learnt of them. Use the model "
+            "without the adapter."
+        )

@@ -63,6 +63,20 @@ class MomentumRegressor(ContrastRegressor):
         self.teacher = ExponentialMovingAverage(self.backbone)
 
 
+@MODELS.register_module()
+class AdaptedRegressor(ContrastRegressor):
+    """One whose checkpoint has no backbone, as with LoRA."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._register_state_dict_hook(self._drop)
+
+    @staticmethod
+    def _drop(module: nn.Module, state: dict, prefix: str, _: dict) -> None:
+        for name in [name for name in state if name.startswith("backbone.")]:
+            del state[name]
+
+
 def build(**changes: Any) -> GPPF:
     cfg = dict(
         tasks=dict(
@@ -119,6 +133,10 @@ def test_a_step_is_the_stock_models_step_on_tied_weights():
         (
             dict(tasks=dict(ema=dict(type="gppf_mm.MomentumRegressor")), parts=None),
             r"moving average .* 'teacher' \(ExponentialMovingAverage\)",
+        ),
+        (
+            dict(tasks=dict(lora=dict(type="gppf_mm.AdaptedRegressor")), parts=None),
+            r"`model\.tasks\.lora` .* leaves 4 of its weights out of its state dict",
         ),
     ],
 )
