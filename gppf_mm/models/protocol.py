@@ -82,6 +82,6 @@ def _check_whole_state(task: str, model: nn.Module) -> None:
         raise ValueError(
             f"`model.tasks.{task}` ({type(model).__name__}) leaves {len(missing)} of "
             f"its weights out of its state dict, {missing[0]!r} first, as adapters "
-            "such as LoRA do; an export would lose what it has learnt of them. Use the model "
-            "without the adapter."
+            "such as LoRA do; an export would lose what it has learnt of them. Use the "
+            "model without the adapter."
         )
