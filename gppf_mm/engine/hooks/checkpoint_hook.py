@@ -20,6 +20,8 @@ class CheckpointHook(StockCheckpointHook):
     hook's.
     """
 
+    keep_ckpt_ids: "deque[int]"
+
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict[str, Any]
     ) -> None:
@@ -28,7 +30,7 @@ class CheckpointHook(StockCheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
             return
         self.max_keep_ckpts = keep + 1
-        kept: deque[int] = deque(self.keep_ckpt_ids, keep + 1)
+        kept = deque(self.keep_ckpt_ids, keep + 1)
         self.keep_ckpt_ids = kept
         try:
             super()._save_checkpoint_with_step(runner, step, meta)
