@@ -20,7 +20,8 @@ class CheckpointHook(StockCheckpointHook):
     hook's.
     """
 
-    keep_ckpt_ids: "deque[int]"
+    keep_ckpt_ids: deque[int]
+    max_keep_ckpts: int
 
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict[str, Any]
