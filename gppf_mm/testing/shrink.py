@@ -26,6 +26,8 @@ def without_weights(model: Mapping[str, Any]) -> dict[str, Any]:
 def _no_weights(key: str, value: Any) -> Any:
     if key in ("pretrained", "teacher_ckpt") and isinstance(value, str):
         return None
+    if key == "pretrained" and value is True:  # timm's
+        return False
     if key != "init_cfg" or not value:
         return value
     many = isinstance(value, (list, tuple))
