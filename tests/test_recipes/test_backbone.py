@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmseg.structures import SegDataSample
 
@@ -38,7 +38,7 @@ def test_the_stock_model_takes_the_new_features(recipe: str, backbone: dict[str,
     cfg = expand_task("task", dict(config=recipe), backbone).model
     cfg["backbone"]["init_cfg"] = None
     with DefaultScope.overwrite_default_scope("gppf_mm"):
-        model = MODELS.build(cfg)
+        model = MODELS.build(ConfigDict(cfg))
     model.eval()
     with torch.no_grad():
         features = model.extract_feat(torch.zeros(1, 3, 96, 96))
