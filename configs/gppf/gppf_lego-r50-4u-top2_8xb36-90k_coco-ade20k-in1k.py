@@ -1,31 +1,5 @@
-_base_ = ['../_base_/schedules/adamw_90k.py', '../_base_/default_runtime.py']
-
-# From scratch, so nothing is frozen, whatever the recipes do with a pretrained one.
-backbone = dict(
-    type='mmpretrain.ResNet',
-    depth=50,
-    norm_cfg=dict(type='SyncBN', requires_grad=True),
-    frozen_stages=-1,
-    norm_eval=False)
-
-lego = dict(
-    num_units=4,
-    router=dict(type='gppf_mm.TopKRouter', k=2, group='block'))
-
-# 36 images in a step on each of 8 GPUs.
-tasks = dict(
-    coco=dict(
-        config='mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-        batch_size=2),
-    ade20k=dict(
-        config='mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py',
-        batch_size=2),
-    in1k=dict(
-        config='mmpretrain::resnet/resnet50_8xb32_in1k.py', batch_size=32))
-
-val_cfg = dict(
-    mean=dict(
-        coco=dict(metric='coco/bbox_mAP', scale=100),
-        ade20k=dict(metric='mIoU'),
-        in1k=dict(metric='accuracy/top1')))
-test_cfg = val_cfg
+_base_ = [
+    '../_base_/models/lego-4u-top2_r50.py',
+    '../_base_/tasks/coco-ade20k-in1k.py', '../_base_/schedules/adamw_90k.py',
+    '../_base_/default_runtime.py'
+]

@@ -1,9 +1,5 @@
-_base_ = 'gppf_lego-r50-4u-top2_8xb36-90k_coco-ade20k-in1k.py'
-
-backbone = dict(
-    _delete_=True,
-    type='mmpretrain.SwinTransformer',
-    arch='tiny',
-    drop_path_rate=0.2,
-    pad_small_map=True,
-    frozen_stages=-1)
+_base_ = [
+    '../_base_/models/lego-4u-top2_swin-t.py',
+    '../_base_/tasks/coco-ade20k-in1k.py', '../_base_/schedules/adamw_90k.py',
+    '../_base_/default_runtime.py'
+]

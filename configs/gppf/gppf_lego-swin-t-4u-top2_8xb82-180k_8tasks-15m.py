@@ -1,9 +1,5 @@
-_base_ = 'gppf_lego-r50-4u-top2_8xb82-180k_8tasks-15m.py'
-
-backbone = dict(
-    _delete_=True,
-    type='mmpretrain.SwinTransformer',
-    arch='tiny',
-    drop_path_rate=0.2,
-    pad_small_map=True,
-    frozen_stages=-1)
+_base_ = [
+    '../_base_/models/lego-4u-top2_swin-t.py',
+    '../_base_/tasks/8tasks-15m.py', '../_base_/schedules/adamw_180k.py',
+    '../_base_/default_runtime.py'
+]

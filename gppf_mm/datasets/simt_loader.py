@@ -9,6 +9,7 @@ from mmengine.dist import get_rank
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gppf_mm.utils.seeding import derive_seed, seed_everything
+from gppf_mm.utils.signals import listen
 
 from .faults import Fault, FaultCounter
 from .stream import TaskStream
@@ -175,8 +176,7 @@ def _leave_signals_to_the_run(worker: int) -> None:
 
     The run makes its last step with what the workers have, and ends them.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    listen(signal.SIG_IGN)
 
 
 def _identity(data: StepData) -> StepData:

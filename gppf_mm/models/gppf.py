@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.dist import is_distributed
-from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
@@ -18,9 +17,16 @@ from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
 from .init import initialise
 from .labels import check_labels
 from .network import LegoNetwork
-from .nonfinite import NonFiniteGuard, restored
-from .parts import PartPaths, check_ties, find_parts, names_by_parameter
+from .nonfinite import NonFiniteGuard
+from .parts import (
+    check_share,
+    check_ties,
+    find_parts,
+    names_by_parameter,
+    part_paths,
+)
 from .protocol import check_task_model
+from .sync_bn import revert_sync_bn
 
 _LEGO_KEYS = ("num_units", "router", "placement", "mismatch", "init")
 
@@ -92,29 +98,20 @@ class GPPF(BaseModel):
         if loss_weights is not None:
             check_tasks("model.loss_weights", loss_weights, tasks)
             self.loss_weights.update(loss_weights)
-        if isinstance(share, str):
-            raise ValueError(
-                f"`model.share` is {share!r}; expected a tuple: ({share!r},)."
-            )
-        self.share = tuple(share)
+        self.share = check_share(share)
         self.nonfinite = NonFiniteGuard(tasks, max_nonfinite)
-        check_names("model.parts", parts or {}, tasks)
-        for task, paths in (parts or {}).items():
-            check_names(f"model.parts.{task}", paths, self.share)
-        self.paths = {task: PartPaths((parts or {}).get(task) or {}) for task in tasks}
+        self.paths = part_paths(parts or {}, tuple(tasks), self.share)
         # Stock heads read their settings as attributes.
         self._task_cfgs = {task: ConfigDict(cfg) for task, cfg in tasks.items()}
         self._init = init
         self.tasks = nn.ModuleDict(
-            {task: _build(cfg) for task, cfg in self._task_cfgs.items()}
+            {task: MODELS.build(deepcopy(cfg)) for task, cfg in self._task_cfgs.items()}
         )
         for task, model in self.tasks.items():
             check_task_model(task, model)
+            revert_sync_bn(model)
         names = {
-            task: [
-                [self.paths[task].to_bank(name) for name in tied]
-                for tied in names_by_parameter(model)
-            ]
+            task: names_by_parameter(model, self.paths[task])
             for task, model in self.tasks.items()
         }
         self.network = LegoNetwork(
@@ -216,16 +213,19 @@ class GPPF(BaseModel):
         Both come detached, so that nothing of the task's graph outlives the call. A
         loss that is not finite adds nothing and leaves running statistics alone.
         """
-        with self.activate(task) as model, restored(model) as buffers:
+        with self.activate(task) as model:
+            buffers = [buffer.clone() for buffer in model.buffers()]
             with optim_wrapper.optim_context(self):
                 losses = _forward_loss(model, batch)
             loss, logged = model.parse_losses(losses)
             loss = self.loss_weights[task] * loss
             if self.nonfinite.is_finite(task, loss, batch):
-                buffers.clear()
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
                 # The wrapper counts backward passes as steps; a SIMT step is one.
                 optim_wrapper._inner_count -= 1
+            else:
+                for buffer, before in zip(model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
         return loss.detach(), {name: value.detach() for name, value in logged.items()}
 
     def skip(self, tasks: Iterable[str]) -> None:
@@ -297,18 +297,6 @@ class GPPF(BaseModel):
         """
         with self.activate(task or self.task_names[0]) as model:
             return model(inputs, data_samples, mode=mode)
-
-
-def _build(cfg: ConfigDict) -> nn.Module:
-    model = MODELS.build(deepcopy(cfg))
-    if is_distributed() and torch.cuda.is_available():
-        return model
-    for name, module in list(model.named_modules()):
-        # Not a class derived from it, such as SparK's, which computes something else.
-        if type(module).__name__ == "SyncBatchNorm":
-            path, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(path), leaf, revert_sync_batchnorm(module))
-    return model
 
 
 def _forward_loss(model: BaseModel, batch: Batch) -> dict[str, Tensor]:

@@ -2,14 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class NonFiniteGuard:
@@ -82,20 +81,6 @@ class NonFiniteGuard:
                     "(`optim_wrapper.clip_grad`), or look at those samples; "
                     "`model.max_nonfinite` is the number that is borne."
                 )
-
-
-@contextmanager
-def restored(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Keep a model's buffers, which a forward pass changes.
-
-    Yields:
-        Copies of them. Empty the list to keep what the pass made of the buffers.
-    """
-    buffers = list(model.buffers())
-    copies = [buffer.clone() for buffer in buffers]
-    yield copies
-    for buffer, copy in zip(buffers, copies, strict=False):
-        buffer.copy_(copy)
 
 
 def _files(batch: Any) -> str:

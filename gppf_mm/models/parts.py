@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from gppf_mm.utils.messages import check_names
+
 
 @dataclass(frozen=True)
 class PartPaths:
@@ -42,6 +44,39 @@ class PartPaths:
         for step in self.paths.get(part, part).split("."):
             found = getattr(found, step, None)
         return found if isinstance(found, nn.Module) else None
+
+
+def check_share(share: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the shared parts.
+
+    Raises:
+        ValueError: If they are a string, whose letters would be taken for names.
+    """
+    if isinstance(share, str):
+        raise ValueError(f"`model.share` is {share!r}; expected a tuple: ({share!r},).")
+    return tuple(share)
+
+
+def part_paths(
+    parts: Mapping[str, Mapping[str, str]], tasks: Sequence[str], share: Sequence[str]
+) -> dict[str, PartPaths]:
+    """Read where each task has the shared parts.
+
+    Args:
+        parts: The ``model.parts`` of the config.
+        tasks: The tasks.
+        share: The parts' names.
+
+    Returns:
+        The paths of every task.
+
+    Raises:
+        ValueError: If a task or a part is unknown.
+    """
+    check_names("model.parts", parts, tasks)
+    for task, paths in parts.items():
+        check_names(f"model.parts.{task}", paths, share)
+    return {task: PartPaths(parts.get(task) or {}) for task in tasks}
 
 
 def find_parts(
@@ -84,11 +119,11 @@ def find_parts(
     return parts
 
 
-def names_by_parameter(model: nn.Module) -> list[list[str]]:
-    """List the names of each parameter of a model, several where it is tied."""
+def names_by_parameter(model: nn.Module, paths: PartPaths) -> list[list[str]]:
+    """List the bank's names of each parameter of a model, several where it is tied."""
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
+        names.setdefault(id(parameter), []).append(paths.to_bank(name))
     return list(names.values())
 
 

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from gppf_mm.utils.messages import check_task_name
 
 from .probe import Prober
+from .rewrite import imported_modules
 from .task import TaskConfig, expand_task
 
 # The keys that expansion takes away.
@@ -126,7 +127,9 @@ def _complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
             type="CheckpointHook", by_epoch=False, interval=interval, max_keep_ckpts=2
         ),
     )
-    hooks.setdefault("logger", dict(type="LoggerHook", interval=50))
+    hooks.setdefault(
+        "logger", dict(type="LoggerHook", interval=50, log_metric_by_epoch=False)
+    )
     task_hooks = [hook for item in expanded.values() for hook in item.hooks]
     if task_hooks:
         made["custom_hooks"] = [*(made.get("custom_hooks") or []), *task_hooks]
@@ -134,10 +137,11 @@ def _complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
 
 
 def _schedule(max_iters: int) -> list[dict[str, Any]]:
-    warm_up = min(1000, max_iters // 10)
+    warm_up = max(1, min(1000, max_iters // 10))
+    rest = max(1, max_iters - warm_up)
     return [
         dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warm_up),
-        dict(type="CosineAnnealingLR", by_epoch=False, begin=warm_up, T_max=max_iters),
+        dict(type="CosineAnnealingLR", by_epoch=False, begin=warm_up, T_max=rest),
     ]
 
 
@@ -161,8 +165,7 @@ def _add_rules(wrapper: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> N
 
 def _add_imports(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
     own = made.get("custom_imports") or {}
-    names = own.get("imports") or []
-    names = [names] if isinstance(names, str) else list(names)
+    names = imported_modules(own)
     names += [name for item in expanded.values() for name in item.imports]
     if names:
         made["custom_imports"] = dict(

@@ -1,8 +1,19 @@
-"""Changes that go through a whole stock config."""
+"""Reading and changing what may stand anywhere in a stock config."""
 
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
+
+
+def imported_modules(cfg: Mapping[str, Any] | None) -> list[str]:
+    """Return the modules that a ``custom_imports`` names: one, several or none.
+
+    Examples:
+        >>> imported_modules(dict(imports="mmpretrain.models"))
+        ['mmpretrain.models']
+    """
+    names = (cfg or {}).get("imports") or []
+    return [names] if isinstance(names, str) else list(names)
 
 
 def in_its_scope(cfg: Mapping[str, Any], scope: str) -> dict[str, Any]:

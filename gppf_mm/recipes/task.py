@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import ConfigDict
@@ -12,7 +12,7 @@ from gppf_mm.utils.messages import check_names
 from .backbone import replace_backbone
 from .hooks import split_hooks
 from .probe import Prober
-from .rewrite import in_its_scope, move_data, torch_sync_bn
+from .rewrite import imported_modules, in_its_scope, move_data, torch_sync_bn
 from .source import Recipe, load_recipe
 
 _ENTRY_KEYS = (
@@ -55,7 +55,7 @@ class TaskConfig:
     imports: list[str]
     loss_weight: float
     paths: dict[str, str]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def expand_task(
@@ -123,7 +123,7 @@ def expand_task(
         parts=parts,
         rules=_rules(recipe, entry),
         hooks=hooks,
-        imports=_imports(cfg.get("custom_imports")),
+        imports=imported_modules(cfg.get("custom_imports")),
         loss_weight=entry.get("loss_weight", 1.0),
         paths=dict(entry.get("parts") or {}),
         notes=[*notes, *left],
@@ -227,8 +227,3 @@ def _rules(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:
         if key in entry:
             rules[key] = entry[key]
     return rules
-
-
-def _imports(cfg: Mapping[str, Any] | None) -> list[str]:
-    names = (cfg or {}).get("imports") or []
-    return [names] if isinstance(names, str) else list(names)

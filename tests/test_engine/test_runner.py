@@ -1,6 +1,7 @@
 """The runner and its loops with stock hooks, on the toy recipe."""
 
 import errno
+import signal
 from pathlib import Path
 
 import pytest
@@ -170,8 +171,13 @@ def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device", path)
 
     monkeypatch.setattr(LocalBackend, "put", full)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(OSError, match=r"iter_2\.pth' cannot be written.*--resume"):
         runner.train()
+    # A notebook's Ctrl-C is its own again after a run that failed.
+    assert handlers == [
+        signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    ]
     assert [path.name for path in tmp_path.glob("*iter*")] == ["iter_1.pth"]
     assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_1.pth")
     torch.load(tmp_path / "iter_1.pth", weights_only=True)

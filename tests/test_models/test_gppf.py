@@ -14,7 +14,7 @@ from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import Tensor, nn
 
 from gppf_mm.export import export_state_dict
-from gppf_mm.models import GPPF, gppf
+from gppf_mm.models import GPPF, sync_bn
 from gppf_mm.registry import MODELS
 from tests.stand_ins import (
     TASKS,
@@ -372,7 +372,7 @@ def test_synchronised_norms_stay_in_distributed_runs_on_gpus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Mocks: neither a process group nor a GPU is at hand.
-    monkeypatch.setattr(gppf, "is_distributed", lambda: True)
+    monkeypatch.setattr(sync_bn, "is_distributed", lambda: True)
     tasks = task_configs()
     tasks["det"]["backbone"]["norm_cfg"] = dict(type="SyncBN", requires_grad=True)
     counts = []

@@ -99,6 +99,16 @@ def test_parts_elsewhere_share_one_bank():
     BrightnessRegressor().load_state_dict(states["light"], strict=True)
 
 
+def test_the_first_values_come_from_where_the_part_is():
+    model = build(tasks=dict(light=dict(type="gppf_mm.BrightnessRegressor")))
+    torch.manual_seed(3)
+    model.init_weights()
+    torch.manual_seed(3)
+    stock = BrightnessRegressor()
+    for name, value in export_state_dict(model, "light").items():
+        assert torch.equal(value, stock.state_dict()[name]), name
+
+
 def test_a_step_is_the_stock_models_step_on_tied_weights():
     model = build()
     model.init_weights()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import DefaultScope
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
 from gppf_mm.apis import load_config
 from gppf_mm.recipes import expand, load_recipe
@@ -24,8 +24,7 @@ def named(**extra: Any) -> dict[str, Any]:
         tasks=dict(det=dict(config=DET), seg=dict(config=SEG), cls=dict(config=CLS)),
         backbone=dict(type="mmpretrain.ResNet", depth=18, frozen_stages=-1),
         lego=dict(num_units=2, router=dict(type="gppf_mm.TopKRouter", k=1)),
-        train_cfg=dict(max_iters=100),
-        **extra,
+        **{"train_cfg": dict(max_iters=100), **extra},
     )
 
 
@@ -155,9 +154,31 @@ def test_options_work_before_and_after_expansion(tmp_path: Path):
     )
     assert cfg.train_dataloader.det.batch_size == 3
     assert cfg.train_dataloader.seg.batch_size == 4
-    assert cfg.param_scheduler[1].T_max == 50
+    warm_up, fall = cfg.param_scheduler
+    assert warm_up.end == fall.begin
+    assert fall.begin + fall.T_max == 50
     assert cfg.optim_wrapper.optimizer.lr == 1.0
     assert cfg.optim_wrapper.optimizer.type == "AdamW"
+
+
+@pytest.mark.parametrize("max_iters", [1, 5, 50])
+def test_the_default_schedule_warms_up_and_falls(max_iters: int):
+    full = expand(Config(named(train_cfg=dict(max_iters=max_iters))))
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    schedulers = [
+        PARAM_SCHEDULERS.build(deepcopy(item), default_args=dict(optimizer=optimizer))
+        for item in full.param_scheduler
+    ]
+    rates = []
+    for _ in range(max_iters):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[0] == pytest.approx(0.001)
+    if max_iters == 50:
+        assert max(rates) > 0.99
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-6)
 
 
 def test_what_is_left_behind_is_named(monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,6 @@
 """Ending a run between two steps when it is told to stop."""
 
 import signal
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -12,8 +11,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from gppf_mm.registry import HOOKS
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from gppf_mm.utils.signals import listen
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,24 +42,11 @@ class InterruptHook(Hook):
 
     def __init__(self) -> None:
         self._signum = 0
-        self._previous: dict[int, Callable[..., Any] | int | None] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Start to listen."""
+        """Start to listen. The runner gives the signals back when training ends."""
         self._signum = 0
-        try:
-            self._previous = {
-                number: signal.signal(number, self._remember) for number in _SIGNALS
-            }
-        except ValueError:
-            # Signals go to the main thread; a run in another is ended by its owner.
-            self._previous = {}
-
-    def after_train(self, runner: Runner) -> None:
-        """Leave signals to whom they belonged."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+        listen(self._remember)
 
     def after_train_iter(
         self,
@@ -87,7 +72,6 @@ class InterruptHook(Hook):
             savers[0]._save_checkpoint_with_step(runner, step, meta=meta)
         else:
             runner.logger.warning(f"{name}: without a CheckpointHook nothing is saved")
-        self.after_train(runner)
         raise Interrupted(signum)
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:

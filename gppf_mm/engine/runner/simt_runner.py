@@ -14,6 +14,7 @@ from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
 
 from gppf_mm.registry import RUNNERS
+from gppf_mm.utils.signals import own_signals
 
 from .checkpoints import find_latest_checkpoint, replace_file
 from .config_text import CachedTextConfig
@@ -78,6 +79,11 @@ class SIMTRunner(Runner):
         if isinstance(log_processor, dict):
             log_processor = {"by_epoch": False, **log_processor}
         return super().build_log_processor(log_processor)
+
+    def train(self) -> nn.Module:
+        """Train; see ``Runner.train``. Signals are the caller's again afterwards."""
+        with own_signals():
+            return super().train()
 
     def register_default_hooks(
         self, hooks: dict[str, Hook | dict] | None = None

@@ -1,0 +1,32 @@
+"""The signals by which a terminal or a scheduler tells a run to stop."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+def listen(handler: Callable[..., Any] | signal.Handlers) -> None:
+    """Handle SIGINT and SIGTERM, where that can be: in the main thread.
+
+    Args:
+        handler: What to call or do.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in _STOP:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Give SIGINT and SIGTERM back to whom they belonged, however the block ends."""
+    before = {number: signal.getsignal(number) for number in _STOP}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
