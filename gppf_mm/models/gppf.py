@@ -1,6 +1,6 @@
 """GPPF: stock task models over one bank and one router."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.batches import batches_of
 from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
 
 from .init import initialise
@@ -159,7 +160,7 @@ class GPPF(BaseModel):
         """Take one SIMT step: every task's batch, one optimizer step.
 
         Args:
-            data: A batch of each task, by task.
+            data: A batch of each task, or several as `Batches`, by task.
             optim_wrapper: A stock wrapper around the optimizer.
 
         Returns:
@@ -173,7 +174,10 @@ class GPPF(BaseModel):
         return log_vars
 
     def backward(
-        self, data: Mapping[str, Batch], optim_wrapper: OptimWrapper
+        self,
+        data: Mapping[str, Batch],
+        optim_wrapper: OptimWrapper,
+        after_task: Callable[[str], None] | None = None,
     ) -> dict[str, Tensor]:
         """Accumulate the gradients of one SIMT step, one task after the other.
 
@@ -181,8 +185,10 @@ class GPPF(BaseModel):
         peak of memory is the largest task's and not their sum.
 
         Args:
-            data: A batch of each task, by task.
+            data: A batch of each task, or several as `Batches`, by task.
             optim_wrapper: A stock wrapper around the optimizer.
+            after_task: Is called with each task whose backward pass is over. Defaults
+                to None, nothing.
 
         Returns:
             The values to log.
@@ -191,34 +197,56 @@ class GPPF(BaseModel):
             ValueError: If a task is unknown, or its batch has no labels.
         """
         check_names("train_dataloader", data, self.task_names)
-        for task, batch in data.items():
-            check_labels(task, batch)
+        for task, batches in data.items():
+            for batch in batches_of(batches):
+                check_labels(task, batch)
         self.nonfinite.begin()
         log_vars: dict[str, Tensor] = {}
         total = torch.zeros(())
-        for task, batch in data.items():
-            loss, logged = self._backward_task(task, batch, optim_wrapper)
+        for task, batches in data.items():
+            loss, logged = self._backward_task(task, batches_of(batches), optim_wrapper)
             log_vars.update({f"{task}/{name}": value for name, value in logged.items()})
             if task not in self.nonfinite.found:
                 total = total.to(loss.device) + loss
+            if after_task is not None:
+                after_task(task)
         optim_wrapper._inner_count += 1
         log_vars["loss"] = total
         return log_vars
 
     def _backward_task(
-        self, task: str, batch: Batch, optim_wrapper: OptimWrapper
+        self, task: str, batches: Sequence[Batch], optim_wrapper: OptimWrapper
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add one task's gradients; return its weighted loss and values to log.
 
-        Both come detached, so that nothing of the task's graph outlives the call. A
-        loss that is not finite adds nothing and leaves running statistics alone.
+        Both are means over its batches, and detached, so that nothing of the task's
+        graph outlives the call.
+        """
+        total = torch.zeros(())
+        means: dict[str, Tensor] = {}
+        for batch in batches:
+            loss, logged = self._backward_batch(
+                task, batch, 1 / len(batches), optim_wrapper
+            )
+            total = total.to(loss.device) + loss
+            for name, value in logged.items():
+                value = value.detach() / len(batches)
+                means[name] = means[name] + value if name in means else value
+        return total, means
+
+    def _backward_batch(
+        self, task: str, batch: Batch, share: float, optim_wrapper: OptimWrapper
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add the gradients of one batch, whose loss counts for a share.
+
+        A loss that is not finite adds nothing and leaves running statistics alone.
         """
         with self.activate(task) as model:
             buffers = [buffer.clone() for buffer in model.buffers()]
             with optim_wrapper.optim_context(self):
                 losses = _forward_loss(model, batch)
             loss, logged = model.parse_losses(losses)
-            loss = self.loss_weights[task] * loss
+            loss = self.loss_weights[task] * share * loss
             if self.nonfinite.is_finite(task, loss, batch):
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
                 # The wrapper counts backward passes as steps; a SIMT step is one.
@@ -226,7 +254,7 @@ class GPPF(BaseModel):
             else:
                 for buffer, before in zip(model.buffers(), buffers, strict=True):
                     buffer.copy_(before)
-        return loss.detach(), {name: value.detach() for name, value in logged.items()}
+        return loss.detach(), logged
 
     def skip(self, tasks: Iterable[str]) -> None:
         """Leave all that these tasks train out of the present optimizer step.

@@ -51,7 +51,7 @@ class NonFiniteGuard:
             return True
         self.found.append(task)
         print_log(
-            f"The loss of task {task!r} is {float(loss)}; the step is skipped for all "
+            f"The loss of task {task!r} is {loss.item()}; the step is skipped for all "
             f"parameters that it would change. Its samples: {_files(batch)}.",
             logger="current",
             level=logging.WARNING,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gppf_mm.export import export_state_dict
 from gppf_mm.models import GPPF, sync_bn
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.batches import Batches
 from tests.stand_ins import (
     TASKS,
     batches,
@@ -67,6 +68,31 @@ def test_log_has_the_stock_names_behind_the_task() -> None:
     parts = log["det/loss_cls"] + log["det/loss_bbox"]
     torch.testing.assert_close(log["det/loss"], parts)
     assert not any(value.requires_grad for value in log.values())
+
+
+def test_several_batches_of_a_task_train_by_their_mean() -> None:
+    model = build_gppf(TOP2, lego=PARTED)
+    first = batches()
+    second = deepcopy(first)
+    second["seg"]["inputs"] = [255 - image for image in first["seg"]["inputs"]]
+    both = first | dict(seg=Batches([first["seg"], second["seg"]]))
+    found = gradients(model, both)
+    naive = [gradients(model, data) for data in (first, second)]
+    for name, gradient in found.items():
+        expected = (naive[0][name] + naive[1][name]) / 2
+        assert relative_error({name: gradient}, {name: expected}) <= 1e-5
+
+
+def test_tasks_are_announced_when_their_gradients_are_there() -> None:
+    model = build_gppf(TOP2)
+    announced = []
+
+    def look(task: str) -> None:
+        trained = [p.grad is not None for p in model.tasks[task].parameters()]
+        announced.append((task, any(trained)))
+
+    model.backward(batches(), wrapper(model), after_task=look)
+    assert announced == [(task, True) for task in TASKS]
 
 
 def test_loss_weights_scale_gradients() -> None:
