@@ -30,13 +30,16 @@ def export_state_dict(model: GPPF, task: str) -> "OrderedDict[str, Tensor]":
     # Only the stock model itself knows its order, and the versions of its modules.
     with torch.random.fork_rng(devices=[]):
         stock = MODELS.build(deepcopy(model._task_cfgs[task])).state_dict()
+    # Not its values, whose memory the task's own can have.
+    names, metadata = tuple(stock), stock._metadata
+    del stock
     to_stock = model.paths[task].to_stock
     assembled = {to_stock(name): v for name, v in _assemble(model, task).items()}
     values = {**model.tasks[task].state_dict(), **assembled}
     state: OrderedDict[str, Tensor] = OrderedDict(
-        (name, _own(values[name])) for name in stock
+        (name, _own(values[name])) for name in names
     )
-    state._metadata = stock._metadata  # type: ignore[attr-defined]
+    state._metadata = metadata  # type: ignore[attr-defined]
     return state
 
 

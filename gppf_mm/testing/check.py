@@ -15,10 +15,10 @@ from gppf_mm.utils.seeding import seed_everything
 
 from .compare import largest_difference
 from .expansion import TASK, expand_recipe
-from .frugal import no_random_fill
+from .frugal import no_random_fill, return_memory
 from .inputs import random_batch
 from .outputs import outputs_of
-from .result import RecipeCheck, first_line
+from .result import TOO_LARGE, RecipeCheck, first_line
 from .shrink import image_sizes, shrink, without_weights
 from .skips import skip_error, skip_reason
 from .stages import Skip, StageError, stage
@@ -43,10 +43,19 @@ def check_recipe(name: str, num_units: int = 2, seed: int = 0) -> RecipeCheck:
         seed: Seed of weights, images and labels. Defaults to 0.
 
     Returns:
-        The outcome. No error of a stage is raised.
+        The outcome. No error of a stage is raised. A model for which memory does not
+        suffice is checked once more with its active unit as it is, see `RecipeCheck`.
     """
-    result = RecipeCheck(name)
     start = time.perf_counter()
+    result = _check(RecipeCheck(name), num_units, seed)
+    if result.reason == TOO_LARGE:
+        return_memory()
+        result = _check(RecipeCheck(name, mixed=False), num_units, seed)
+    result.seconds = round(time.perf_counter() - start, 2)
+    return result
+
+
+def _check(result: RecipeCheck, num_units: int, seed: int) -> RecipeCheck:
     try:
         _run(result, num_units, seed)
     except Skip as skip:
@@ -57,7 +66,6 @@ def check_recipe(name: str, num_units: int = 2, seed: int = 0) -> RecipeCheck:
         result.status = "skipped" if missing else "failed"
         result.stage = "" if missing else str(failure)
         result.reason = missing or first_line(error)
-    result.seconds = round(time.perf_counter() - start, 2)
     return result
 
 

@@ -66,7 +66,9 @@ class Records:
                 yield expansion
             elif check is not None:
                 keys = ("status", "stage", "reason", "difference", "seconds")
-                yield {**expansion, **{key: check[key] for key in keys}}
+                mixed = check.get("mixed", True)
+                outcome = {key: check[key] for key in keys}
+                yield {**expansion, **outcome, "mixed": mixed}
             else:
                 yield {**expansion, "status": "unchecked", "recipe": recipe}
 

@@ -1,6 +1,6 @@
 """Data-parallel training of a SIMT model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,38 +8,68 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, distributed, nn
 
 from gppf_mm.registry import MODEL_WRAPPERS
+from gppf_mm.utils.batches import batches_of
+
+from .control import ControlGroup
+from .reducer import GradientReducer
 
 
 @MODEL_WRAPPERS.register_module()
 class SIMTDataParallel(nn.Module):
-    """Averages gradients over the processes, once per optimizer step.
+    """Averages gradients over the processes, each once per optimizer step.
 
-    All tasks' backward passes come first. Plans are equal on all ranks, since their
-    noise depends on seed and iteration alone, so inactive units have no gradient
-    anywhere and are not sent. The tasks' running statistics are averaged as well, so
-    that ranks stay identical (our choice; stock data parallel keeps rank 0's).
+    A gradient is sent as soon as the last task that trains its parameter has produced
+    it, while the other tasks compute (`GradientReducer`). Which parameters a task
+    trains is known from its plan, so there is no search for unused ones. Plans are
+    equal on all ranks, since their noise depends on seed and iteration alone; this is
+    checked at every step, by a digest of some bytes. Inactive units have no gradient
+    anywhere and are not sent.
+
+    The tasks' running statistics are averaged as well, so that ranks stay identical
+    (our choice; stock data parallel keeps rank 0's).
 
     Args:
         module: A multi-task model with ``backward``, such as `GPPF`.
+        bucket_mib: Gradients are sent in pieces of this size, in MiB. Defaults to 25,
+            as in PyTorch's own data parallel.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, bucket_mib: float = 25) -> None:
         super().__init__()
         self.module = module
         for tensor in module.state_dict().values():
             distributed.broadcast(tensor, src=0)
+        self._control = ControlGroup()
+        self._reducer = GradientReducer(
+            module.parameters(), self._control, int(bucket_mib * 2**20)
+        )
+        # Parameters trained since the last optimizer step, where gradients accumulate.
+        self._trained: dict[nn.Parameter, None] = {}
 
     def train_step(
         self, data: Mapping[str, Any], optim_wrapper: OptimWrapper
     ) -> dict[str, Tensor]:
-        """Take one SIMT step on all ranks; see `GPPF.train_step`."""
-        log_vars = self.module.backward(data, optim_wrapper)
+        """Take one SIMT step on all ranks; see `GPPF.train_step`.
+
+        Raises:
+            RuntimeError: If the ranks are about to train different things.
+        """
+        module = self.module
+        updates = _updates_next(optim_wrapper)
+        self._check_agreement(data, updates)
+        statistics = _statistics(module, data)
+        before = [buffer.clone() for buffer in statistics]
+        self._begin(data, updates)
+        log_vars = module.backward(
+            data, optim_wrapper, lambda task: self._reducer.end_stage()
+        )
+        if updates:
+            self._reducer.finish()
         self._skip_nonfinite()
-        if optim_wrapper.should_update():
-            self._average_gradients()
+        if updates:
             optim_wrapper.step()
             optim_wrapper.zero_grad()
-        self._average_buffers()
+        _average_changes(statistics, before)
         return log_vars
 
     def val_step(self, data: Mapping[str, Any]) -> dict[str, list]:
@@ -50,18 +80,51 @@ class SIMTDataParallel(nn.Module):
         """Predict on this rank's share; see `GPPF.val_step`."""
         return self.module.test_step(data)
 
+    def _check_agreement(self, data: Mapping[str, Any], updates: bool) -> None:
+        """Require that all ranks train the same tasks by the same plans."""
+        network = self.module.network
+        what = [
+            (task, len(batches_of(batches)), network.draw(task).units())
+            for task, batches in data.items()
+        ]
+        if not self._control.agrees(repr((what, updates))):
+            raise RuntimeError(
+                f"Rank {distributed.get_rank()} is about to train the tasks "
+                f"{list(data)} by plans that differ from another rank's. Plans follow "
+                "from config, seed and iteration alone: start all ranks with the same "
+                "config and the same `randomness.seed`, and let a router of your own "
+                "draw its noise from `BaseRouter.generator`."
+            )
+
+    def _begin(self, data: Mapping[str, Any], updates: bool) -> None:
+        """Tell the reducer after which task each gradient is final."""
+        last: dict[nn.Parameter, str] = {}
+        for task in data:
+            last.update(dict.fromkeys(self._trained_by(task), task))
+        earlier = [item for item in self._trained if item not in last]
+        self._trained.update(dict.fromkeys(last))
+        if not updates:
+            return self._reducer.begin((), ())
+        self._trained = {}
+        stages: dict[str, list[nn.Parameter]] = {task: [] for task in data}
+        for parameter, task in last.items():
+            stages[task].append(parameter)
+        passes = [len(batches_of(batches)) for batches in data.values()]
+        self._reducer.begin([earlier, *stages.values()], [0, *passes])
+        self._reducer.end_stage()
+
+    def _trained_by(self, task: str) -> list[nn.Parameter]:
+        """Return what a task trains in this step, the same list on all ranks."""
+        shared = self.module.network.active_parameters(task)
+        private = self.module.tasks[task].parameters()
+        return [item for item in [*shared, *private] if item.requires_grad]
+
     def _skip_nonfinite(self) -> None:
         """Leave out on all ranks what one had to leave out."""
         tasks = self.module.task_names
-        found = torch.tensor(
-            [task in self.module.nonfinite.found for task in tasks],
-            dtype=torch.uint8,
-            device=next(self.module.parameters()).device,
-        )
-        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
-        skipped = [
-            task for task, flag in zip(tasks, found.tolist(), strict=True) if flag
-        ]
+        found = [task in self.module.nonfinite.found for task in tasks]
+        found = self._control.any_of(found)
+        skipped = [task for task, flag in zip(tasks, found, strict=True) if flag]
         self.module.skip(skipped)
         for task in skipped:
             # Counters of batches, which are not averaged.
@@ -69,38 +132,37 @@ class SIMTDataParallel(nn.Module):
                 if not buffer.is_floating_point():
                     distributed.all_reduce(buffer, op=distributed.ReduceOp.MAX)
 
-    def _average_gradients(self) -> None:
-        parameters = [item for item in self.module.parameters() if item.requires_grad]
-        if not parameters:
-            return
-        # A head's parameter may lack a gradient on one rank only, for want of objects.
-        active = torch.tensor(
-            [item.grad is not None for item in parameters],
-            dtype=torch.uint8,
-            device=parameters[0].device,
-        )
-        distributed.all_reduce(active, op=distributed.ReduceOp.MAX)
-        gradients = []
-        for parameter, is_active in zip(parameters, active.tolist(), strict=True):
-            if is_active:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                gradients.append(parameter.grad)
-        _average(gradients)
 
-    def _average_buffers(self) -> None:
-        _average([item for item in self.module.buffers() if item.is_floating_point()])
+def _updates_next(optim_wrapper: OptimWrapper) -> bool:
+    """Return whether the optimizer steps after the next backward pass."""
+    optim_wrapper._inner_count += 1
+    updates = optim_wrapper.should_update()
+    optim_wrapper._inner_count -= 1
+    return updates
 
 
-def _average(tensors: Sequence[Tensor]) -> None:
-    """Average tensors over the ranks in place, one collective for each dtype."""
-    world_size = distributed.get_world_size()
-    by_dtype: dict[torch.dtype, list[Tensor]] = {}
-    for tensor in tensors:
-        by_dtype.setdefault(tensor.dtype, []).append(tensor)
-    for group in by_dtype.values():
-        flat = torch.cat([tensor.flatten() for tensor in group]) / world_size
-        distributed.all_reduce(flat)
-        values = flat.split([tensor.numel() for tensor in group])
-        for tensor, value in zip(group, values, strict=True):
-            tensor.copy_(value.view_as(tensor))
+def _statistics(module: nn.Module, data: Mapping[str, Any]) -> list[Tensor]:
+    return [
+        buffer
+        for task in data
+        for buffer in module.tasks[task].buffers()
+        if buffer.is_floating_point()
+    ]
+
+
+def _average_changes(tensors: list[Tensor], before: list[Tensor]) -> None:
+    """Average over the ranks by how much tensors have changed.
+
+    What did not change, such as the statistics of a frozen layer, stays as it is to
+    the last bit, which its average might not.
+    """
+    if not tensors:
+        return
+    changes = [
+        (tensor - old).flatten() for tensor, old in zip(tensors, before, strict=True)
+    ]
+    flat = torch.cat(changes).div_(distributed.get_world_size())
+    distributed.all_reduce(flat)
+    sizes = [tensor.numel() for tensor in tensors]
+    for tensor, old, change in zip(tensors, before, flat.split(sizes), strict=True):
+        tensor.copy_(old + change.view_as(old))
