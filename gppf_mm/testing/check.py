@@ -15,10 +15,10 @@ from gppf_mm.utils.seeding import seed_everything
 
 from .compare import largest_difference
 from .expansion import TASK, expand_recipe
-from .frugal import no_random_fill, return_memory
+from .frugal import no_random_fill
 from .inputs import random_batch
 from .outputs import outputs_of
-from .result import TOO_LARGE, RecipeCheck, first_line
+from .result import RecipeCheck, first_line
 from .shrink import image_sizes, shrink, without_weights
 from .skips import skip_error, skip_reason
 from .stages import Skip, StageError, stage
@@ -29,7 +29,9 @@ from .walk import find_values
 TOLERANCE = 1e-4
 
 
-def check_recipe(name: str, num_units: int = 2, seed: int = 0) -> RecipeCheck:
+def check_recipe(
+    name: str, num_units: int = 2, seed: int = 0, mixed: bool = True
+) -> RecipeCheck:
     """Check that a stock recipe works as a task, from expansion to export.
 
     With two random images and no data set: expand the recipe, build it with
@@ -41,21 +43,15 @@ def check_recipe(name: str, num_units: int = 2, seed: int = 0) -> RecipeCheck:
         name: The recipe, as `gppf_mm.recipes.load_recipe` takes it.
         num_units: Units per layer. Defaults to 2.
         seed: Seed of weights, images and labels. Defaults to 0.
+        mixed: Whether the active unit is multiplied by its mixing weight, as in
+            training. As it is, it takes up to three copies of the weights less.
+            Defaults to True.
 
     Returns:
-        The outcome. No error of a stage is raised. A model for which memory does not
-        suffice is checked once more with its active unit as it is, see `RecipeCheck`.
+        The outcome. No error of a stage is raised.
     """
+    result = RecipeCheck(name, mixed=mixed)
     start = time.perf_counter()
-    result = _check(RecipeCheck(name), num_units, seed)
-    if result.reason == TOO_LARGE:
-        return_memory()
-        result = _check(RecipeCheck(name, mixed=False), num_units, seed)
-    result.seconds = round(time.perf_counter() - start, 2)
-    return result
-
-
-def _check(result: RecipeCheck, num_units: int, seed: int) -> RecipeCheck:
     try:
         _run(result, num_units, seed)
     except Skip as skip:
@@ -66,6 +62,7 @@ def _check(result: RecipeCheck, num_units: int, seed: int) -> RecipeCheck:
         result.status = "skipped" if missing else "failed"
         result.stage = "" if missing else str(failure)
         result.reason = missing or first_line(error)
+    result.seconds = round(time.perf_counter() - start, 2)
     return result
 
 

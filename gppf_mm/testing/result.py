@@ -25,8 +25,7 @@ class RecipeCheck:
             inside and in its stock library.
         compared: How many non-zero numbers that is the largest over.
         seconds: How long the check took.
-        mixed: Whether the active unit was multiplied by its mixing weight. A model for
-            which that takes too much memory is checked with the unit as it is.
+        mixed: Whether the active unit was multiplied by its mixing weight.
     """
 
     recipe: str

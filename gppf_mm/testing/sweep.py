@@ -1,76 +1,25 @@
 """The check of every config that ships with a library, resumable."""
 
 import importlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from gppf_mm.recipes import list_recipes
 
 from .check import check_recipe
 from .expansion import expand_recipe
-from .frugal import keep_memory
+from .frugal import keep_memory, return_memory
 from .isolated import LimitError, Limits, run_isolated
-from .result import RecipeCheck, first_line
+from .records import Record, Records
+from .result import TOO_LARGE, RecipeCheck, first_line
 from .signature import model_signature
 from .skips import skip_reason
 from .stages import Skip, StageError
 from .stock import STOCK_FAILS
 
-Record = dict[str, Any]
 _CHUNK = 25  # Expansions in one process: one takes a tenth of a second.
-
-
-class Records:
-    """The outcomes of a sweep, in a file of one JSON object a line.
-
-    Later lines replace earlier ones of the same recipe or signature, so that a file
-    can be resumed after an interruption, or after a fix.
-
-    Args:
-        path: The file; it need not exist.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.expansions: dict[str, Record] = {}
-        self.checks: dict[str, Record] = {}
-        text = self.path.read_text() if self.path.is_file() else ""
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # Half a line, after an interruption.
-            self.path.write_text(whole)
-        for line in whole.splitlines():
-            self._take(json.loads(line))
-
-    def _take(self, record: Record) -> None:
-        if record["record"] == "expansion":
-            self.expansions[record["recipe"]] = record
-        else:
-            self.checks[record["signature"]] = record
-
-    def add(self, record: Record) -> None:
-        """Append a record to the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        self._take(record)
-
-    def outcomes(self) -> Iterator[Record]:
-        """Yield the outcome of every recipe: its expansion's, or its model's check."""
-        for recipe, expansion in self.expansions.items():
-            check = self.checks.get(expansion["signature"])
-            if expansion["status"] != "ok":
-                yield expansion
-            elif check is not None:
-                keys = ("status", "stage", "reason", "difference", "seconds")
-                mixed = check.get("mixed", True)
-                outcome = {key: check[key] for key in keys}
-                yield {**expansion, **outcome, "mixed": mixed}
-            else:
-                yield {**expansion, "status": "unchecked", "recipe": recipe}
 
 
 def expand_all(
@@ -146,7 +95,8 @@ def check_all(
         again: Which outcomes to check again. Defaults to None, no one.
 
     Yields:
-        The outcomes, as they come.
+        The outcomes, as they come. Models that are too large for the limit are checked
+        once more at the end, with the active unit as it is.
     """
     first: dict[str, str] = {}
     for name in recipes:
@@ -158,8 +108,30 @@ def check_all(
         for signature, name in _varied(first, records)
         if _is_due(records.checks.get(signature), again)
     ]
-    function = partial(_check_job, num_units=num_units, seed=seed)
-    for (signature, name), outcome in run_isolated(function, todo, workers, limits):
+    too_large = []
+    for job, outcome in _checked(todo, records, num_units, seed, workers, limits, True):
+        if outcome.reason == TOO_LARGE:
+            too_large.append(job)
+        else:
+            yield outcome
+    for _, outcome in _checked(
+        too_large, records, num_units, seed, workers, limits, False
+    ):
+        yield outcome
+
+
+def _checked(
+    jobs: Sequence[tuple[str, str]],
+    records: Records,
+    num_units: int,
+    seed: int,
+    workers: int,
+    limits: Limits,
+    mixed: bool,
+) -> Iterator[tuple[tuple[str, str], RecipeCheck]]:
+    """Check models in processes of their own and record what comes out."""
+    function = partial(_check_job, num_units=num_units, seed=seed, mixed=mixed)
+    for (signature, name), outcome in run_isolated(function, jobs, workers, limits):
         if isinstance(outcome, LimitError):
             expansion = records.expansions[name]
             outcome = RecipeCheck(
@@ -168,7 +140,7 @@ def check_all(
             for key in ("scope", "kind", "family"):
                 setattr(outcome, key, expansion[key])
         records.add(dict(outcome.to_dict(), record="check", signature=signature))
-        yield outcome
+        yield (signature, name), outcome
 
 
 def _varied(first: dict[str, str], records: Records) -> list[tuple[str, str]]:
@@ -195,8 +167,12 @@ def _is_due(record: Record | None, again: str | None) -> bool:
     return again == "failed" and failed
 
 
-def _check_job(job: tuple[str, str], num_units: int, seed: int) -> RecipeCheck:
-    return check_recipe(job[1], num_units, seed)
+def _check_job(
+    job: tuple[str, str], num_units: int, seed: int, mixed: bool
+) -> RecipeCheck:
+    if not mixed:
+        return_memory()
+    return check_recipe(job[1], num_units, seed, mixed)
 
 
 def all_recipes(libraries: Iterable[str], pattern: str = "") -> list[str]:

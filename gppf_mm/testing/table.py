@@ -148,9 +148,8 @@ without pretrained weights or data sets, through these stages:
    difference of any tensor must be within 1e-4 of its largest value. The largest of
    those that are ok was {largest}.
 
-Mixing the weights of an active unit takes memory for up to three more copies of them;
-{unmixed} models, for which that is more than the limit, were checked with the unit as
-it is.
+Mixing the weights of an active unit takes up to three more copies of them; {unmixed}
+models, for which that is more than the limit, were checked with the unit as it is.
 
 {facts}
 {unchecked}

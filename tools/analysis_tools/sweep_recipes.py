@@ -13,8 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from gppf_mm.apis import kind_errors
 from gppf_mm.testing.isolated import Limits
+from gppf_mm.testing.records import Records
 from gppf_mm.testing.sweep import (
-    Records,
     all_recipes,
     check_all,
     expand_all,
