@@ -1,7 +1,17 @@
 """Data: stock loaders of several tasks as one."""
 
 from .multitask_loader import MultiTaskDataLoader
-from .simt_loader import SIMTDataLoader, Step
+from .schedules import TaskSchedule, build_schedule
+from .simt_loader import SIMTDataLoader, set_sizes
+from .steps import Step
 from .stream import TaskStream
 
-__all__ = ["MultiTaskDataLoader", "SIMTDataLoader", "Step", "TaskStream"]
+__all__ = [
+    "MultiTaskDataLoader",
+    "SIMTDataLoader",
+    "Step",
+    "TaskSchedule",
+    "TaskStream",
+    "build_schedule",
+    "set_sizes",
+]

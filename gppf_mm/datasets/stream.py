@@ -5,7 +5,10 @@ from copy import deepcopy
 from itertools import islice
 from typing import Any
 
-from torch.utils.data import DataLoader
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import BatchSampler, DataLoader
+
+from .order import LazySampler, epoch_order
 
 
 class TaskStream:
@@ -13,7 +16,16 @@ class TaskStream:
 
     It takes dataset, samplers and collate function from a stock loader and repeats its
     epochs without end. The order is a function of the sampler's seed and the position,
-    so that a resumed run starts at its position without replaying what came before.
+    so that a resumed run starts at its position without replaying what came before:
+
+    * With MMEngine's ``DefaultSampler`` and PyTorch's ``BatchSampler``, which most
+      recipes have, a batch is read from its place in the epoch's order.
+    * Any other sampler or batch sampler, such as mmdet's ``AspectRatioBatchSampler``
+      and ``ClassAwareSampler``, decides by what came before: the present epoch's
+      indices, no samples, are replayed up to the position. Epochs before are not.
+
+    An epoch has as many batches as the batch sampler's length says; where it yields
+    fewer, it begins again.
 
     Args:
         task: The task, named in errors.
@@ -27,6 +39,7 @@ class TaskStream:
         self.task = task
         self.dataset = loader.dataset
         self.collate_fn = loader.collate_fn
+        self.worker_init_fn = loader.worker_init_fn
         self.batch_sampler = loader.batch_sampler
         self.batch_size = loader.batch_size or self.batch_sampler.batch_size
         if len(self.batch_sampler) == 0:
@@ -45,8 +58,7 @@ class TaskStream:
         """Yield the sample indices of each batch, without end.
 
         Args:
-            start: The first batch's position; what comes before is skipped by its
-                epoch, at the cost of one epoch's indices at most.
+            start: The first batch's position.
             seed: The sampler's seed, equal on all ranks. Defaults to None, the one it
                 was built with.
 
@@ -56,11 +68,40 @@ class TaskStream:
         sampler: Any = getattr(self.batch_sampler, "sampler", None)
         if seed is not None and hasattr(sampler, "seed"):
             sampler.seed = seed
+        stock = type(sampler) is DefaultSampler
+        plain = stock and type(self.batch_sampler) is BatchSampler
         epoch, skip = divmod(start, len(self))
         while True:
-            if hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(epoch)
-            # A copy, for stock batch samplers keep half-filled batches when left early.
-            batches = deepcopy(self.batch_sampler, {id(sampler): sampler})
-            yield from islice(iter(batches), skip, None)
+            if plain:
+                yield from self._read(sampler, epoch, skip)
+            else:
+                source = LazySampler(sampler) if stock else sampler
+                if hasattr(source, "set_epoch"):
+                    source.set_epoch(epoch)
+                yield from islice(self._replay(sampler, source), skip, len(self))
             epoch, skip = epoch + 1, 0
+
+    def _read(
+        self, sampler: DefaultSampler, epoch: int, skip: int
+    ) -> Iterator[list[int]]:
+        """Read batches from their places in the order of an epoch."""
+        order = epoch_order(sampler, epoch)
+        for first in range(skip, len(self)):
+            place = first * self.batch_size
+            yield order[place : place + self.batch_size].tolist()
+
+    def _replay(self, sampler: Any, source: Any) -> Iterator[list[int]]:
+        """Run the stock batch sampler over another source, over and over."""
+        found = True
+        while found:
+            found = False
+            # A copy, for stock batch samplers keep half-filled batches when left early.
+            for batch in deepcopy(self.batch_sampler, {id(sampler): source}):
+                found = True
+                yield batch
+        raise RuntimeError(
+            f"The batch sampler of `train_dataloader.{self.task}` "
+            f"({type(self.batch_sampler).__name__}) yields no batch, and its length is "
+            f"{len(self)}; expected as many batches. Mend its `__len__`, or lower "
+            "batch_size."
+        )

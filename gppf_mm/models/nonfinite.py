@@ -34,10 +34,12 @@ class NonFiniteGuard:
         self.found: list[str] = []
         self.total = Counter(dict.fromkeys(tasks, 0))
         self._in_a_row = Counter(self.total)
+        self._trained: set[str] = set()
 
     def begin(self) -> None:
         """Begin a step."""
         self.found = []
+        self._trained = set()
 
     def is_finite(self, task: str, loss: Tensor, batch: Any) -> bool:
         """Check a task's loss; remember and log one that is not finite.
@@ -47,6 +49,7 @@ class NonFiniteGuard:
             loss: Its loss, a scalar.
             batch: The batch, whose files are named in the log.
         """
+        self._trained.add(task)
         if torch.isfinite(loss):
             return True
         self.found.append(task)
@@ -59,7 +62,7 @@ class NonFiniteGuard:
         return False
 
     def settle(self, tasks: Iterable[str]) -> None:
-        """End the step.
+        """End the step. Tasks that it did not train keep their counts.
 
         Args:
             tasks: The tasks that were skipped, on any rank.
@@ -68,7 +71,7 @@ class NonFiniteGuard:
             FloatingPointError: If a task was skipped too often in a row.
         """
         skipped = set(tasks)
-        for task in self.total:
+        for task in [task for task in self.total if task in self._trained | skipped]:
             self._in_a_row[task] = self._in_a_row[task] + 1 if task in skipped else 0
             self.total[task] += task in skipped
             if self._in_a_row[task] >= self.patience:

@@ -35,3 +35,17 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def seed_data(seed: int) -> None:
+    """Seed what a data pipeline draws from: Python, NumPy and PyTorch on the CPU.
+
+    Without the devices' generators it takes 10 microseconds and not 200: it is called
+    for every sample.
+
+    Args:
+        seed: A seed in ``[0, 2**63)``.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)

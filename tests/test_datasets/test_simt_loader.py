@@ -1,58 +1,86 @@
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from mmengine.dataset import DefaultSampler, pseudo_collate
-from torch.utils.data import DataLoader, Dataset
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import DataLoader
 
-from gppf_mm.datasets import SIMTDataLoader, TaskStream
+from gppf_mm.datasets import SIMTDataLoader, build_schedule
+from gppf_mm.utils.batches import Batches, batches_of
 from tests.runs import make_tiny_toy, tiny_config
+from tests.test_datasets.noisy import NoisyDataset, noisy_loader
+
+SIZES = dict(a=10, b=7)
+SCHEDULES = [
+    None,
+    dict(type="gppf_mm.EveryTaskSchedule", batches=dict(b=3)),
+    dict(type="gppf_mm.RoundRobinSchedule", batches=dict(a=2)),
+    dict(type="gppf_mm.RandomSchedule"),
+    dict(type="gppf_mm.ProportionalSchedule"),
+    dict(type="gppf_mm.TemperatureSchedule"),
+]
+any_schedule = pytest.mark.parametrize(
+    "schedule", SCHEDULES, ids=lambda cfg: cfg["type"] if cfg else "default"
+)
 
 
-class NoisyDataset(Dataset):
-    """Samples whose content depends on NumPy's and PyTorch's generators."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.metainfo = {"classes": ("a", "b")}
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> dict:
-        noise = np.random.rand() + torch.rand(()).item()
-        return {"index": index, "noise": noise}
+def simt_loader(workers: int, schedule: dict | None = None) -> SIMTDataLoader:
+    loaders = {"a": noisy_loader(10, 3), "b": noisy_loader(7, 2)}
+    return SIMTDataLoader(loaders, workers, schedule=build_schedule(schedule, SIZES))
 
 
-def loader(size: int, batch_size: int, drop_last: bool = True) -> DataLoader:
-    dataset = NoisyDataset(size)
-    sampler = DefaultSampler(dataset, shuffle=True, seed=3)
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        collate_fn=pseudo_collate,
-        drop_last=drop_last,
-    )
+def steps(
+    workers: int, start: int, count: int, seed: int = 0, schedule: dict | None = None
+) -> list[dict]:
+    with closing(simt_loader(workers, schedule).iterate(start, seed)) as batches:
+        return list(islice(batches, count))
 
 
-def steps(workers: int, start: int, count: int, seed: int = 0) -> list[dict]:
-    simt = SIMTDataLoader({"a": loader(10, 3), "b": loader(7, 2)}, workers)
-    batches = simt.iterate(start, seed)
-    taken = list(islice(batches, count))
-    batches.close()
-    return taken
+@any_schedule
+def test_samples_do_not_depend_on_the_number_of_workers(schedule: dict | None):
+    assert steps(0, 0, 8, schedule=schedule) == steps(2, 0, 8, schedule=schedule)
 
 
-def test_samples_do_not_depend_on_the_number_of_workers():
-    assert steps(0, 0, 8) == steps(2, 0, 8)
+@any_schedule
+def test_a_run_entered_anywhere_sees_what_the_whole_run_sees(schedule: dict | None):
+    whole = steps(0, 0, 24, schedule=schedule)
+    for start in range(20):
+        assert steps(0, start, 4, schedule=schedule) == whole[start : start + 4]
 
 
-@pytest.mark.parametrize("start", [1, 3, 5, 11])
-def test_a_run_entered_in_the_middle_sees_what_the_whole_run_sees(start):
-    assert steps(0, start, 4) == steps(0, 0, start + 4)[start:]
+@any_schedule
+def test_a_task_sees_the_same_whatever_the_schedule(schedule: dict | None):
+    """Its samples and their augmentation: other tasks only decide when."""
+
+    def stream(found: list[dict], task: str) -> Iterator[Any]:
+        return chain(*(batches_of(step[task]) for step in found if task in step))
+
+    wanted, found = steps(0, 0, 12), steps(0, 0, 12, schedule=schedule)
+    for task in SIZES:
+        pairs = list(zip(stream(wanted, task), stream(found, task), strict=False))
+        assert pairs
+        assert all(first == second for first, second in pairs)
+
+
+def test_several_batches_of_a_task_come_as_such():
+    schedule = dict(type="gppf_mm.EveryTaskSchedule", batches=dict(b=2))
+    first, second = steps(1, 0, 2, schedule=schedule)
+    assert isinstance(first["b"], Batches)
+    assert not isinstance(first["a"], Batches)
+    single = steps(0, 0, 4)
+    assert [*first["b"], *second["b"]] == [step["b"] for step in single]
+
+
+def test_the_time_of_each_tasks_batches_is_known():
+    simt = simt_loader(1, dict(type="gppf_mm.RoundRobinSchedule"))
+    with closing(simt.iterate(0, 0)) as batches:
+        for task in ("a", "b", "a"):
+            assert list(next(batches)) == [task]
+            assert list(simt.data_times) == [task]
+            assert 0 < simt.data_times[task] < 10
 
 
 def test_another_seed_gives_another_order_and_other_noise():
@@ -61,31 +89,40 @@ def test_another_seed_gives_another_order_and_other_noise():
     assert [s["a"]["index"] for s in first] != [s["a"]["index"] for s in second]
 
 
-def test_every_epoch_visits_every_sample_once():
-    stream = TaskStream("a", loader(10, 5))
-    for epoch in range(3):
-        batches = list(islice(stream.batches(0), 2 * epoch, 2 * epoch + 2))
-        assert sorted(chain(*batches)) == list(range(10))
-
-
-def test_repeated_sample_in_a_later_epoch_is_augmented_anew():
-    simt = SIMTDataLoader({"a": loader(4, 4)}, 0)
-    first, second = islice(simt.iterate(0, 0), 2)
-    noise = dict(zip(first["a"]["index"], first["a"]["noise"], strict=True))
-    again = dict(zip(second["a"]["index"], second["a"]["noise"], strict=True))
-    assert all(noise[index] != again[index] for index in noise)
+def test_no_two_samples_share_their_random_numbers():
+    """Not those of another epoch, batch, task or place in the batch."""
+    noises = [
+        noise
+        for step in steps(0, 0, 12)
+        for batch in step.values()
+        for noise in batch["noise"]
+    ]
+    assert len(set(noises)) == len(noises)
 
 
 def test_length_is_the_largest_task_and_batch_size_the_sum():
-    simt = SIMTDataLoader({"a": loader(10, 3), "b": loader(7, 1)}, 0)
+    loaders = {"a": noisy_loader(10, 3), "b": noisy_loader(7, 1)}
+    simt = SIMTDataLoader(loaders, 0)
     assert len(simt) == 7
     assert simt.batch_size == 4
     assert simt.dataset.metainfo["a"] == {"classes": ("a", "b")}
 
 
-def test_a_set_smaller_than_its_batch_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"`train_dataloader\.seg` yields no batch"):
-        TaskStream("seg", loader(2, 3, drop_last=True))
+def test_length_and_batch_size_follow_the_schedule():
+    schedule = dict(type="gppf_mm.EveryTaskSchedule", batches=dict(b=2))
+    several = simt_loader(0, schedule)
+    assert (len(several), several.batch_size) == (3, 3 + 2 * 2)
+    single = simt_loader(0, dict(type="gppf_mm.RoundRobinSchedule"))
+    assert (len(single), single.batch_size) == (2 * 3, (3 + 2) / 2)
+    # In so many steps each task has had an epoch at least, of whole batches.
+    for simt in (several, single):
+        seen: dict[str, set[int]] = dict(a=set(), b=set())
+        for step in islice(simt.iterate(0, 0), len(simt)):
+            for task, batches in step.items():
+                for batch in batches_of(batches):
+                    seen[task].update(batch["index"])
+        assert len(seen["a"]) >= 9
+        assert len(seen["b"]) >= 6
 
 
 class Broken(NoisyDataset):
@@ -131,7 +168,7 @@ def test_too_many_broken_samples_end_the_run():
 
 def test_a_bad_rate_is_an_error():
     with pytest.raises(ValueError, match=r"`train_cfg\.max_bad_samples` is 2"):
-        SIMTDataLoader({"a": loader(4, 4)}, 0, max_bad_samples=2)
+        SIMTDataLoader({"a": noisy_loader(4, 4)}, 0, max_bad_samples=2)
 
 
 def test_stock_batch_sampler_and_infinite_sampler(tmp_path: Path, monkeypatch):

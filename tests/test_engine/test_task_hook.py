@@ -52,3 +52,8 @@ def test_the_stock_hook_gets_the_task_s_own_model_batch_and_values():
         runner, 3, dict(seg="s", det="d"), {"seg/loss": 1, "det/loss": 2, "loss": 3}
     )
     assert (seen["index"], seen["batch"], seen["outputs"]) == (3, "s", {"loss": 1})
+
+    # A step that does not train the task is none of its hook.
+    hook.before_train_iter(runner, 4, dict(det="d"))
+    hook.after_train_iter(runner, 4, dict(det="d"), {"det/loss": 2, "loss": 2})
+    assert seen["index"] == 3

@@ -82,6 +82,16 @@ def test_too_many_in_a_row_end_the_run():
         model.train_step(poisoned(), optim_wrapper)
 
 
+def test_a_row_is_counted_in_the_steps_that_train_the_task():
+    model = build_gppf(APART, num_units=3, max_nonfinite=2)
+    optim_wrapper = adam(model)
+    bad = dict(seg=poisoned()["seg"])
+    model.train_step(bad, optim_wrapper)
+    model.train_step(dict(cls=batches()["cls"]), optim_wrapper)
+    with pytest.raises(FloatingPointError, match=r"'seg' .* 2 steps in a row, 2 in"):
+        model.train_step(bad, optim_wrapper)
+
+
 def test_the_log_names_the_samples(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
     tell: Callable = lambda text, **_: said.append(text)  # noqa: E731

@@ -17,8 +17,8 @@ class TaskHook(Hook):
 
     The model is whole while the hook runs: the task's weights lie in its backbone. All
     else that the hook asks of the runner is the run's. Points that get batches or
-    outputs get the task's own. The run is one epoch, so a hook that counts epochs has
-    no meaning here.
+    outputs get the task's own, and none that a step calls if it did not train the task.
+    The run is one epoch, so a hook that counts epochs has no meaning here.
 
     Args:
         task: The task.
@@ -34,6 +34,10 @@ class TaskHook(Hook):
         model = unwrap(runner.model)
         with model.activate(self.task) as stock:
             getattr(self.hook, point)(_TaskRunner(runner, stock), **arguments)
+
+    def _rests(self, data_batch: Any) -> bool:
+        """Return whether the schedule leaves the task out of the step."""
+        return data_batch is not None and self.task not in data_batch
 
     def before_train(self, runner: Runner) -> None:
         """Call the stock hook."""
@@ -55,6 +59,8 @@ class TaskHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Call the stock hook with the task's batch."""
+        if self._rests(data_batch):
+            return
         self._call(
             runner,
             "before_train_iter",
@@ -70,6 +76,8 @@ class TaskHook(Hook):
         outputs: Any = None,
     ) -> None:
         """Call the stock hook with the task's batch and the values it logged."""
+        if self._rests(data_batch):
+            return
         prefix = f"{self.task}/"
         self._call(
             runner,

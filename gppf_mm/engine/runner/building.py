@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from inspect import signature
 
+from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
@@ -12,6 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gppf_mm.utils.messages import check_names
+
+from .pool_options import POOL_KEYS
 
 # What MMEngine takes out of a loader's config before PyTorch gets the rest.
 _LOADER_KEYS = ("_scope_", "num_batch_per_epoch", *signature(DataLoader).parameters)
@@ -35,6 +38,15 @@ def task_names(runner: Runner) -> tuple[str, ...]:
             "a SIMT loop expects model=dict(type='gppf_mm.GPPF', tasks=...)."
         )
     return names
+
+
+def common_seed(runner: Runner) -> int:
+    """Return the run's seed, the same on all ranks.
+
+    With ``randomness.diff_rank_seed`` MMEngine adds the rank to what the runner has.
+    """
+    differs = runner._randomness_cfg.get("diff_rank_seed", False)
+    return runner.seed - get_rank() if differs else runner.seed
 
 
 def check_loader_cfgs(where: str, cfgs: Mapping[str, dict]) -> None:
@@ -95,7 +107,7 @@ def restartable(cfg: dict) -> dict:
     The incomplete last batch, which an infinite sampler never yields, is dropped.
     """
     cfg = deepcopy(cfg)
-    for key in ("persistent_workers", "prefetch_factor", "pin_memory"):
+    for key in ("persistent_workers", *POOL_KEYS):
         cfg.pop(key, None)
     cfg["num_workers"] = 0
     sampler = cfg.get("sampler")

@@ -95,9 +95,12 @@ class SIMTRunner(Runner):
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
     ) -> None:
-        """Scale the learning rate by the tasks' batch sizes together."""
+        """Scale the learning rate by the images of all tasks in an average step."""
         loaders = self._train_dataloader
-        total = sum(cfg["batch_size"] for cfg in loaders.values())
+        if isinstance(self._train_loop, BaseLoop):
+            total = self._train_loop.dataloader.batch_size
+        else:
+            total = sum(cfg["batch_size"] for cfg in loaders.values())
         # What the stock method reads is the config of a single loader.
         self._train_dataloader = {"batch_size": total}
         try:

@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from mmengine.dist import get_rank
@@ -9,7 +10,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.utils import calc_dynamic_intervals
 from torch import nn
 
-from gppf_mm.datasets import SIMTDataLoader
+from gppf_mm.datasets import SIMTDataLoader, build_schedule, set_sizes
 from gppf_mm.registry import LOOPS
 from gppf_mm.utils.messages import check_tasks
 from gppf_mm.utils.seeding import derive_seed, seed_everything
@@ -17,19 +18,22 @@ from gppf_mm.utils.seeding import derive_seed, seed_everything
 from .building import (
     build_loaders,
     check_loader_cfgs,
+    common_seed,
     restartable,
     task_names,
     unwrap,
 )
+from .pool_options import pool_options
 
 
 @LOOPS.register_module()
 class SIMTTrainLoop(BaseLoop):
-    """Single Iteration Multiple Tasks: every iteration trains every task.
+    """Single Iteration Multiple Tasks: an iteration trains every task.
 
-    One iteration takes a batch of each task and makes one optimizer step. All random
-    numbers of an iteration derive from ``(seed, rank, iteration)``, so that a resumed
-    run continues bit by bit, at once.
+    One iteration takes a batch of each task, or what the schedule says, and makes one
+    optimizer step. All random numbers of an iteration derive from ``(seed, rank,
+    iteration)``, and those of a sample from its task and its place in the task's data,
+    so that a resumed run continues bit by bit, at once.
 
     Args:
         runner: The runner.
@@ -43,6 +47,8 @@ class SIMTTrainLoop(BaseLoop):
             largest number in the tasks' configs (our choice).
         max_bad_samples: The share of a task's samples that may be unreadable; they are
             logged and replaced. Defaults to 0.01 (our choice).
+        schedule: Config of the `TaskSchedule` that says which tasks an iteration
+            trains. Defaults to None, every task.
 
     Raises:
         ValueError: If a task of the model has no loader, or a loader no task.
@@ -58,6 +64,7 @@ class SIMTTrainLoop(BaseLoop):
         dynamic_intervals: Sequence[tuple[int, int]] | None = None,
         num_workers: int | None = None,
         max_bad_samples: float = 0.01,
+        schedule: Mapping[str, Any] | None = None,
     ) -> None:
         check_tasks("train_dataloader", dataloader, task_names(runner))
         check_loader_cfgs("train_dataloader", dataloader)
@@ -66,14 +73,13 @@ class SIMTTrainLoop(BaseLoop):
                 f"`train_cfg.max_iters` is {max_iters!r}; expected a whole number of "
                 "iterations, at least 1."
             )
-        if num_workers is None:
-            num_workers = max(cfg.get("num_workers", 0) for cfg in dataloader.values())
         cfgs = {task: restartable(cfg) for task, cfg in dataloader.items()}
+        loaders = build_loaders(runner, cfgs, "train_dataloader")
         loader = SIMTDataLoader(
-            build_loaders(runner, cfgs, "train_dataloader"),
-            num_workers,
-            pin_memory=any(cfg.get("pin_memory") for cfg in dataloader.values()),
+            loaders,
             max_bad_samples=max_bad_samples,
+            schedule=build_schedule(schedule, set_sizes(loaders)),
+            **pool_options(dataloader, num_workers),
         )
         super().__init__(runner, loader)
         self._max_iters = int(max_iters)
@@ -113,14 +119,17 @@ class SIMTTrainLoop(BaseLoop):
         """
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
-        batches = self.dataloader.iterate(self._iter, self.runner.seed)
-        while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            self.run_iter(next(batches))
-            self._decide_current_val_interval()
-            if self._validates_now():
-                self.runner.val_loop.run()
-        batches.close()
+        loader, seed = self.dataloader, common_seed(self.runner)
+        with (
+            loader.pool.supervise(),
+            closing(loader.iterate(self._iter, seed)) as batches,
+        ):
+            while self._iter < self._max_iters and not self.stop_training:
+                self.runner.model.train()
+                self.run_iter(next(batches))
+                self._decide_current_val_interval()
+                if self._validates_now():
+                    self.runner.val_loop.run()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -129,8 +138,11 @@ class SIMTTrainLoop(BaseLoop):
         """Take one SIMT step.
 
         Args:
-            data_batch: A batch of each task, by task.
+            data_batch: A batch, or several as `Batches`, of each task that the
+                iteration trains, by task.
         """
+        for task, seconds in self.dataloader.data_times.items():
+            self.runner.message_hub.update_scalar(f"train/{task}/data_time", seconds)
         self.runner.call_hook(
             "before_train_iter", batch_idx=self._iter, data_batch=data_batch
         )
