@@ -1,22 +1,18 @@
 """GPPF: stock task models over one bank and one router."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
-import torch
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.batches import batches_of
 from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
 
+from .combiner import GradientCombiner
 from .init import initialise
-from .labels import check_labels
 from .network import LegoNetwork
 from .nonfinite import NonFiniteGuard
 from .parts import (
@@ -27,15 +23,18 @@ from .parts import (
     part_paths,
 )
 from .protocol import check_task_model
+from .simt_step import SIMTModel
 from .sync_bn import revert_sync_bn
+from .task_clip import build_task_clip
+from .task_step import Batch
+from .timing import TaskTimer
+from .weighting import build_weighting
 
 _LEGO_KEYS = ("num_units", "router", "placement", "mismatch", "init")
 
-Batch = Any  # What a stock loader yields: a dict, a tuple or a list.
-
 
 @MODELS.register_module()
-class GPPF(BaseModel):
+class GPPF(SIMTModel):
     """Trains stock models of several tasks over one bank of lego units.
 
     GPPF is the task-level dynamic network of arXiv 2208.02148: knowledge lies in lego
@@ -58,6 +57,13 @@ class GPPF(BaseModel):
             ``{'shop': {'backbone': 'image_encoder.0'}}``. Defaults to None, nowhere.
         max_nonfinite: The run ends after so many steps in a row in which a task's loss
             was NaN or Inf; see `skip`. Defaults to 10.
+        weighting: How much each task counts, by a method of torchjd; see
+            `build_weighting`. The losses are multiplied by ``loss_weights`` before.
+            Defaults to None, the sum of the losses.
+        clip_grad_per_task: Clipping of each task's gradients by themselves, before they
+            are weighted: ``max_norm`` and optionally ``norm_type``. Defaults to None.
+        gradient_stats_interval: Optimizer steps from one logging of the norms and
+            cosines of the tasks' gradients to the next. Defaults to 0, none.
         init_cfg: Not used: the stock models bring their own. Defaults to None.
 
     SyncBN works in distributed runs on GPUs alone; elsewhere it becomes BN, under the
@@ -79,6 +85,9 @@ class GPPF(BaseModel):
         share: Sequence[str] = ("backbone",),
         parts: Mapping[str, Mapping[str, str]] | None = None,
         max_nonfinite: int = 10,
+        weighting: Mapping[str, Any] | None = None,
+        clip_grad_per_task: Mapping[str, Any] | None = None,
+        gradient_stats_interval: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -99,6 +108,11 @@ class GPPF(BaseModel):
         if loss_weights is not None:
             check_tasks("model.loss_weights", loss_weights, tasks)
             self.loss_weights.update(loss_weights)
+        # Before the models, which take their time.
+        weigher = build_weighting(weighting, tuple(tasks)) if weighting else None
+        clip = build_task_clip(clip_grad_per_task)
+        self.combiner = GradientCombiner(weigher, clip, gradient_stats_interval)
+        self.timer = TaskTimer()
         self.share = check_share(share)
         self.nonfinite = NonFiniteGuard(tasks, max_nonfinite)
         self.paths = part_paths(parts or {}, tuple(tasks), self.share)
@@ -124,11 +138,7 @@ class GPPF(BaseModel):
         )
         for task in self.tasks:
             check_ties(task, names[task], self.network.shared_names(task), self.share)
-
-    @property
-    def task_names(self) -> tuple[str, ...]:
-        """The tasks, in the order of the config."""
-        return tuple(self._task_cfgs)
+        self.weighting = weigher
 
     def init_weights(self) -> None:
         """Give bank and tasks their first values; see `initialise`."""
@@ -153,128 +163,6 @@ class GPPF(BaseModel):
         check_names("task", [task], self.task_names)
         with self.network.activate(task):
             yield self.tasks[task]
-
-    def train_step(
-        self, data: Mapping[str, Batch], optim_wrapper: OptimWrapper
-    ) -> dict[str, Tensor]:
-        """Take one SIMT step: every task's batch, one optimizer step.
-
-        Args:
-            data: A batch of each task, or several as `Batches`, by task.
-            optim_wrapper: A stock wrapper around the optimizer.
-
-        Returns:
-            The values to log, ``<task>/<name>``, and ``loss``, their weighted sum.
-        """
-        log_vars = self.backward(data, optim_wrapper)
-        self.skip(self.nonfinite.found)
-        if optim_wrapper.should_update():
-            optim_wrapper.step()
-            optim_wrapper.zero_grad()
-        return log_vars
-
-    def backward(
-        self,
-        data: Mapping[str, Batch],
-        optim_wrapper: OptimWrapper,
-        after_task: Callable[[str], None] | None = None,
-    ) -> dict[str, Tensor]:
-        """Accumulate the gradients of one SIMT step, one task after the other.
-
-        A task's activations are freed before the next task's forward pass, so that the
-        peak of memory is the largest task's and not their sum.
-
-        Args:
-            data: A batch of each task, or several as `Batches`, by task.
-            optim_wrapper: A stock wrapper around the optimizer.
-            after_task: Is called with each task whose backward pass is over. Defaults
-                to None, nothing.
-
-        Returns:
-            The values to log.
-
-        Raises:
-            ValueError: If a task is unknown, or its batch has no labels.
-        """
-        check_names("train_dataloader", data, self.task_names)
-        for task, batches in data.items():
-            for batch in batches_of(batches):
-                check_labels(task, batch)
-        self.nonfinite.begin()
-        log_vars: dict[str, Tensor] = {}
-        total = torch.zeros(())
-        for task, batches in data.items():
-            loss, logged = self._backward_task(task, batches_of(batches), optim_wrapper)
-            log_vars.update({f"{task}/{name}": value for name, value in logged.items()})
-            if task not in self.nonfinite.found:
-                total = total.to(loss.device) + loss
-            if after_task is not None:
-                after_task(task)
-        optim_wrapper._inner_count += 1
-        log_vars["loss"] = total
-        return log_vars
-
-    def _backward_task(
-        self, task: str, batches: Sequence[Batch], optim_wrapper: OptimWrapper
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add one task's gradients; return its weighted loss and values to log.
-
-        Both are means over its batches, and detached, so that nothing of the task's
-        graph outlives the call.
-        """
-        total = torch.zeros(())
-        means: dict[str, Tensor] = {}
-        for batch in batches:
-            loss, logged = self._backward_batch(
-                task, batch, 1 / len(batches), optim_wrapper
-            )
-            total = total.to(loss.device) + loss
-            for name, value in logged.items():
-                value = value.detach() / len(batches)
-                means[name] = means[name] + value if name in means else value
-        return total, means
-
-    def _backward_batch(
-        self, task: str, batch: Batch, share: float, optim_wrapper: OptimWrapper
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add the gradients of one batch, whose loss counts for a share.
-
-        A loss that is not finite adds nothing and leaves running statistics alone.
-        """
-        with self.activate(task) as model:
-            buffers = [buffer.clone() for buffer in model.buffers()]
-            with optim_wrapper.optim_context(self):
-                losses = _forward_loss(model, batch)
-            loss, logged = model.parse_losses(losses)
-            loss = self.loss_weights[task] * share * loss
-            if self.nonfinite.is_finite(task, loss, batch):
-                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-                # The wrapper counts backward passes as steps; a SIMT step is one.
-                optim_wrapper._inner_count -= 1
-            else:
-                for buffer, before in zip(model.buffers(), buffers, strict=True):
-                    buffer.copy_(before)
-        return loss.detach(), logged
-
-    def skip(self, tasks: Iterable[str]) -> None:
-        """Leave all that these tasks train out of the present optimizer step.
-
-        The others' heads take it; a unit that another task has in common with these
-        does not. So a loss that is not finite reaches no weight.
-
-        Args:
-            tasks: The tasks whose loss was not finite, on any rank.
-
-        Raises:
-            FloatingPointError: If that happens too often in a row.
-        """
-        tasks = list(tasks)
-        for task in tasks:
-            for parameter in self.tasks[task].parameters():
-                parameter.grad = None
-            for parameter in self.network.active_parameters(task):
-                parameter.grad = None
-        self.nonfinite.settle(tasks)
 
     def val_step(self, data: Mapping[str, Batch]) -> dict[str, list]:
         """Predict a batch of each task that has one.
@@ -325,10 +213,3 @@ class GPPF(BaseModel):
         """
         with self.activate(task or self.task_names[0]) as model:
             return model(inputs, data_samples, mode=mode)
-
-
-def _forward_loss(model: BaseModel, batch: Batch) -> dict[str, Tensor]:
-    data = model.data_preprocessor(batch, True)
-    if isinstance(data, dict):
-        return model(**data, mode="loss")
-    return model(*data, mode="loss")

@@ -115,6 +115,11 @@ class LegoNetwork(nn.Module):
         trained = frozenset(self.shared_names(task)) - self.frozen_names(task)
         return self._sources(self.draw(task), trained, task)
 
+    @property
+    def iteration(self) -> int:
+        """The training iteration, as `set_step` was told it."""
+        return self._step
+
     def set_step(self, step: int) -> None:
         """Tell the training iteration, on which schedules and noise depend."""
         self._step = step

@@ -15,8 +15,8 @@ from .task import TaskConfig, expand_task
 
 # The keys that expansion takes away.
 RECIPE_KEYS = ("tasks", "lego", "backbone", "share")
+_MODEL_KEYS = ("type", "lego", "loss_weights", "tasks", "parts", "share")
 _MADE_KEYS = (
-    "model",
     "train_dataloader",
     "val_dataloader",
     "test_dataloader",
@@ -35,8 +35,9 @@ def expand(cfg: Config) -> Config:
 
     Args:
         cfg: A config with ``tasks`` (see `expand_task`), ``lego`` (the ``model.lego``
-            of `GPPF`), optionally ``backbone`` and ``share``, and anything that a
-            run's config has. It is not changed.
+            of `GPPF`), optionally ``backbone`` and ``share``, further options of
+            `GPPF` under ``model``, such as ``weighting``, and anything that a run's
+            config has. It is not changed.
 
     Returns:
         The multi-task config, which has none of these four keys. What it would make
@@ -54,7 +55,11 @@ def expand(cfg: Config) -> Config:
             f"`tasks` is {tasks!r}; expected {{name: dict(config=...)}} with at least "
             "one task."
         )
+    options = made.pop("model", {})
     clash = [key for key in _MADE_KEYS if key in made]
+    clash += [f"model.{key}" for key in _MODEL_KEYS if key in options]
+    if not isinstance(options, Mapping):
+        clash.append("model")
     if clash:
         raise ValueError(
             f"The config has both `tasks` and `{clash[0]}`, which `tasks` makes. "
@@ -76,7 +81,7 @@ def expand(cfg: Config) -> Config:
         _warn_frozen(expanded, made)
     model = _model(expanded, made["lego"], made.get("share"))
     made = {key: value for key, value in made.items() if key not in RECIPE_KEYS}
-    made["model"] = model
+    made["model"] = model | options
     for task, item in expanded.items():
         for key, value in item.parts.items():
             made.setdefault(key, {})[task] = value

@@ -131,6 +131,15 @@ def test_a_task_s_settings_reach_its_parts():
     assert full.train_dataloader.seg.dataset.data_root.startswith("data/")
 
 
+def test_options_of_the_model_go_along():
+    cfg = Config(named())
+    cfg.model = dict(weighting=dict(type="UW"), max_nonfinite=3)
+    full = expand(cfg)
+    assert full.model.weighting.type == "UW"
+    assert full.model.max_nonfinite == 3
+    assert set(full.model.tasks) == set(cfg.tasks)
+
+
 def test_optimizer_rules_of_a_recipe_are_kept():
     cfg = Config(named())
     cfg.pop("backbone")
@@ -216,7 +225,8 @@ def test_a_hook_of_one_task_goes_along():
         ),
         (lambda c: c.tasks.det.update(batch_size=0), r"`tasks\.det\.batch_size` is 0"),
         (lambda c: c.pop("lego"), r"`tasks` and no `lego`"),
-        (lambda c: c.update(model={}), r"both `tasks` and `model`"),
+        (lambda c: c.update(model="x"), r"both `tasks` and `model`"),
+        (lambda c: c.update(model=dict(type="X")), r"both `tasks` and `model\.type`"),
         (
             lambda c: c.tasks.update({"a.b": dict(config=DET)}),
             r"a task named 'a\.b'",

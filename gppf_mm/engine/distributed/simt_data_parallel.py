@@ -12,6 +12,7 @@ from gppf_mm.utils.batches import batches_of
 
 from .control import ControlGroup
 from .reducer import GradientReducer
+from .rows import RowReducer
 
 
 @MODEL_WRAPPERS.register_module()
@@ -23,7 +24,8 @@ class SIMTDataParallel(nn.Module):
     trains is known from its plan, so there is no search for unused ones. Plans are
     equal on all ranks, since their noise depends on seed and iteration alone; this is
     checked at every step, by a digest of some bytes. Inactive units have no gradient
-    anywhere and are not sent.
+    anywhere and are not sent. Where the tasks' gradients are kept apart, as a task
+    weighting may need, each task's are sent once (`RowReducer`).
 
     The tasks' running statistics are averaged as well, so that ranks stay identical
     (our choice; stock data parallel keeps rank 0's).
@@ -37,12 +39,14 @@ class SIMTDataParallel(nn.Module):
     def __init__(self, module: nn.Module, bucket_mib: float = 25) -> None:
         super().__init__()
         self.module = module
-        for tensor in module.state_dict().values():
-            distributed.broadcast(tensor, src=0)
+        for value in module.state_dict().values():
+            if isinstance(value, Tensor):  # Else it is extra state, empty as yet.
+                distributed.broadcast(value, src=0)
         self._control = ControlGroup()
         self._reducer = GradientReducer(
             module.parameters(), self._control, int(bucket_mib * 2**20)
         )
+        self._rows = RowReducer(module.rows, self._control)
         # Parameters trained since the last optimizer step, where gradients accumulate.
         self._trained: dict[nn.Parameter, None] = {}
 
@@ -59,14 +63,22 @@ class SIMTDataParallel(nn.Module):
         self._check_agreement(data, updates)
         statistics = _statistics(module, data)
         before = [buffer.clone() for buffer in statistics]
-        self._begin(data, updates)
-        log_vars = module.backward(
-            data, optim_wrapper, lambda task: self._reducer.end_stage()
-        )
+        apart = module.keeps_apart(optim_wrapper)
+        self._begin(data, updates, apart)
+
+        def after_task(task: str) -> None:
+            self._reducer.end_stage()
+            if apart:
+                active = module.network.active_parameters(task)
+                self._rows.end_task(task, active, updates)
+
+        log_vars = module.backward(data, optim_wrapper, after_task)
         if updates:
             self._reducer.finish()
+            self._rows.finish()
         self._skip_nonfinite()
         if updates:
+            log_vars.update(module.combine(optim_wrapper))
             optim_wrapper.step()
             optim_wrapper.zero_grad()
         _average_changes(statistics, before)
@@ -96,11 +108,14 @@ class SIMTDataParallel(nn.Module):
                 "draw its noise from `BaseRouter.generator`."
             )
 
-    def _begin(self, data: Mapping[str, Any], updates: bool) -> None:
-        """Tell the reducer after which task each gradient is final."""
+    def _begin(self, data: Mapping[str, Any], updates: bool, apart: bool) -> None:
+        """Tell the reducer after which task each gradient is final.
+
+        Gradients on shared parameters that are kept apart are not in ``.grad``.
+        """
         last: dict[nn.Parameter, str] = {}
         for task in data:
-            last.update(dict.fromkeys(self._trained_by(task), task))
+            last.update(dict.fromkeys(self._trained_by(task, apart), task))
         earlier = [item for item in self._trained if item not in last]
         self._trained.update(dict.fromkeys(last))
         if not updates:
@@ -113,9 +128,9 @@ class SIMTDataParallel(nn.Module):
         self._reducer.begin([earlier, *stages.values()], [0, *passes])
         self._reducer.end_stage()
 
-    def _trained_by(self, task: str) -> list[nn.Parameter]:
+    def _trained_by(self, task: str, apart: bool) -> list[nn.Parameter]:
         """Return what a task trains in this step, the same list on all ranks."""
-        shared = self.module.network.active_parameters(task)
+        shared = [] if apart else self.module.network.active_parameters(task)
         private = self.module.tasks[task].parameters()
         return [item for item in [*shared, *private] if item.requires_grad]
 

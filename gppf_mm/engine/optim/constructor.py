@@ -23,8 +23,9 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     A task's rules are those of its stock recipe, run by the recipe's own constructor;
     see `read_multipliers`. They hold for the task's own parameters. A parameter of the
     bank follows the rules of the tasks that train it as far as these agree; where they
-    do not, its multiplier is 1 and a warning says so (our choice). The router has no
-    weight decay by default, since decay draws its choices towards chance (our choice).
+    do not, its multiplier is 1 and a warning says so (our choice). The router and
+    a learned task weighting have no weight decay by default, since decay draws what
+    they learn towards chance (our choice).
 
     Parameters of equal learning rate and weight decay are one parameter group. What
     ``requires_grad`` is off for is left out.
@@ -38,7 +39,8 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
               for the task's own parameters (default: 1);
             * ``bank``: ``lr_mult`` and ``decay_mult`` for all units and shared
               parameters (default: 1);
-            * ``router``: ``lr_mult`` (default: 1) and ``decay_mult`` (default: 0).
+            * ``router`` and ``weighting``: ``lr_mult`` (default: 1) and ``decay_mult``
+              (default: 0).
 
             Defaults to None.
 
@@ -58,7 +60,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping[str, Any] | None = None
     ) -> None:
         cfg = dict(paramwise_cfg or {})
-        check_names(_WHERE, cfg, ("tasks", "bank", "router"))
+        check_names(_WHERE, cfg, ("tasks", "bank", "router", "weighting"))
         self.rules = {task: dict(item) for task, item in cfg.get("tasks", {}).items()}
         for task, item in self.rules.items():
             known = ("constructor", "paramwise_cfg", "lr_mult", "decay_mult")
@@ -67,12 +69,15 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             task: _factors(f"{_WHERE}.tasks.{task}", item)
             for task, item in self.rules.items()
         }
-        for part in ("bank", "router"):
+        for part in ("bank", "router", "weighting"):
             check_names(
                 f"{_WHERE}.{part}", cfg.get(part, {}), ("lr_mult", "decay_mult")
             )
         self.of_bank = _factors(f"{_WHERE}.bank", cfg.get("bank", {}))
-        self.of_router = _factors(f"{_WHERE}.router", cfg.get("router", {}), decay=0.0)
+        self.of_router, self.of_weighting = (
+            _factors(f"{_WHERE}.{part}", cfg.get(part, {}), decay=0.0)
+            for part in ("router", "weighting")
+        )
         # An empty one would make the stock class skip `add_params`.
         super().__init__(optim_wrapper_cfg, cfg or dict(tasks={}))
 
@@ -150,6 +155,8 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 found[id(parameter)] = own
         for parameter in model.network.router.parameters():
             found[id(parameter)] = self.of_router
+        for parameter in model.weighting.parameters() if model.weighting else ():
+            found[id(parameter)] = self.of_weighting
         return found
 
     def _read(self, model: GPPF, task: str) -> dict[str, Multipliers] | None:

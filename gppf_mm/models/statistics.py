@@ -1,0 +1,64 @@
+"""How the tasks' gradients relate, for the log."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+
+from .gradients import GradientRows
+
+Sets = dict[tuple[str, ...], list[nn.Parameter]]
+
+
+def gradient_statistics(
+    rows: GradientRows, sets: Sets, tasks: Sequence[str], scale: float
+) -> dict[str, Tensor]:
+    """Measure the tasks' gradients on the shared parameters.
+
+    Args:
+        rows: The gradients.
+        sets: The parameters by the tasks that train them; see `GradientRows.sets`.
+        tasks: The tasks.
+        scale: By this factor, that of a loss scaler, the gradients are too large.
+
+    Returns:
+        ``<task>/grad_norm`` of each task that has a gradient; ``cosine/<a>-<b>`` of
+        each two, over the parameters that they have in common, if there are any.
+    """
+    products = {
+        members: _gramian(rows.select(members, parameters))
+        for members, parameters in sets.items()
+    }
+
+    def total(one: str, other: str, members: Sequence[str]) -> Tensor:
+        """Sum a product over the sets that have all of the members."""
+        found = [
+            matrix[names.index(one), names.index(other)]
+            for names, matrix in products.items()
+            if all(member in names for member in members)
+        ]
+        return torch.stack(found).sum()
+
+    present = [task for task in tasks if any(task in members for members in sets)]
+    log = {
+        f"{task}/grad_norm": total(task, task, (task,)).sqrt() / scale
+        for task in present
+    }
+    for pair in combinations(present, 2):
+        if any(set(pair) <= set(members) for members in sets):
+            one, other = pair
+            squares = total(one, one, pair) * total(other, other, pair)
+            cosine = total(one, other, pair) / squares.sqrt()
+            log[f"cosine/{one}-{other}"] = cosine
+    return log
+
+
+def _gramian(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Return the inner products of the tasks' gradients, summed over parameters."""
+    return torch.stack([_products(column) for column in zip(*rows, strict=True)]).sum(0)
+
+
+def _products(gradients: Iterable[Tensor]) -> Tensor:
+    matrix = torch.stack([gradient.flatten() for gradient in gradients])
+    return matrix @ matrix.T

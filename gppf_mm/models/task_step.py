@@ -1,0 +1,79 @@
+"""One task's forward and backward pass."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from .nonfinite import NonFiniteGuard
+
+Batch = Any  # What a stock loader yields: a dict, a tuple or a list.
+
+
+class TaskStep(BaseModel):
+    """The pass of one task of a multi-task model.
+
+    Attributes:
+        loss_weights: The weight of each task's loss.
+        nonfinite: Finds losses that are not finite.
+    """
+
+    loss_weights: dict[str, float]
+    nonfinite: NonFiniteGuard
+
+    def activate(self, task: str) -> AbstractContextManager[nn.Module]:
+        """Lend a task's stock model, complete with its weights."""
+        raise NotImplementedError
+
+    def _backward_task(
+        self, task: str, batches: Sequence[Batch], optim_wrapper: OptimWrapper
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add one task's gradients; return its weighted loss and values to log.
+
+        Both are means over its batches, and detached, so that nothing of the task's
+        graph outlives the call.
+        """
+        total = torch.zeros(())
+        means: dict[str, Tensor] = {}
+        for batch in batches:
+            loss, logged = self._backward_batch(
+                task, batch, 1 / len(batches), optim_wrapper
+            )
+            total = total.to(loss.device) + loss
+            for name, value in logged.items():
+                value = value.detach() / len(batches)
+                means[name] = means[name] + value if name in means else value
+        return total, means
+
+    def _backward_batch(
+        self, task: str, batch: Batch, share: float, optim_wrapper: OptimWrapper
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add the gradients of one batch, whose loss counts for a share.
+
+        A loss that is not finite adds nothing and leaves running statistics alone.
+        """
+        with self.activate(task) as model:
+            buffers = [buffer.clone() for buffer in model.buffers()]
+            with optim_wrapper.optim_context(self):
+                losses = _forward_loss(model, batch)
+            loss, logged = model.parse_losses(losses)
+            loss = self.loss_weights[task] * share * loss
+            if self.nonfinite.is_finite(task, loss, batch):
+                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+                # The wrapper counts backward passes as steps; a SIMT step is one.
+                optim_wrapper._inner_count -= 1
+            else:
+                for buffer, before in zip(model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+        return loss.detach(), logged
+
+
+def _forward_loss(model: BaseModel, batch: Batch) -> dict[str, Tensor]:
+    data = model.data_preprocessor(batch, True)
+    if isinstance(data, dict):
+        return model(**data, mode="loss")
+    return model(*data, mode="loss")

@@ -1,0 +1,92 @@
+"""Weighting by a scalarizer of torchjd: from the losses alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .base import Weighting
+from .state import read_state, write_state
+
+
+class LossWeighting(Weighting):
+    """Weighs each task by the derivative of a scalarizer with respect to its loss.
+
+    That is what one backward pass through the scalarizer would do, without all tasks'
+    graphs in memory at once. Parameters of the scalarizer (UW, IMTLL) are the model's
+    and are trained by its optimizer.
+
+    FAMO wants to see the losses of the same batch again after the step; it gets those
+    of the next step's batch instead, which costs no second pass (our choice). A task
+    that takes no part in a step keeps its place with its last loss (our choice).
+
+    Args:
+        tasks: The tasks.
+        scalarizer: A scalarizer of torchjd for as many values.
+        epoch_length: Optimizer steps after which DWA takes its averages. Defaults to
+            None, for the others.
+        seed: Seed of random weights. Defaults to 0.
+    """
+
+    last_losses: Tensor
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        scalarizer: nn.Module,
+        epoch_length: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(tasks, seed)
+        self.scalarizer = scalarizer
+        self.epoch_length = epoch_length
+        self.register_buffer("last_losses", torch.full((len(self.tasks),), torch.nan))
+
+    def weigh(
+        self, losses: Mapping[str, Tensor], step: int, scale: float
+    ) -> dict[str, Tensor]:
+        """See `Weighting.weigh`; the method's own parameters get their gradients."""
+        if not losses:
+            return {}
+        values = self._values(losses)
+        if getattr(self.scalarizer, "_prev_losses", None) is not None:
+            self.scalarizer.update(values)
+        with torch.enable_grad():
+            total = self.scalarizer(values.requires_grad_())
+        own = [item for item in self.scalarizer.parameters() if item.requires_grad]
+        weights, *gradients = torch.autograd.grad(
+            total, [values, *own], allow_unused=True
+        )
+        there = torch.tensor([task in losses for task in self.tasks])
+        for parameter, gradient in zip(own, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient * there.to(gradient) * scale
+        if self.epoch_length and self.scalarizer._n_batches >= self.epoch_length:
+            self.scalarizer.step()
+        return {task: weights[self.tasks.index(task)] for task in losses}
+
+    def _values(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return all tasks' losses, of shape ``(tasks,)``."""
+        for index, task in enumerate(self.tasks):
+            if task in losses:
+                self.last_losses[index] = losses[task]
+        # A task that never took part yet is an average one.
+        return torch.where(
+            self.last_losses.isnan(), self.last_losses.nanmean(), self.last_losses
+        )
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what the scalarizer remembers besides parameters and buffers."""
+        return read_state(self.scalarizer)
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Let the scalarizer remember; see `get_extra_state`."""
+        write_state(self.scalarizer, state, self.last_losses.device)
+
+    def _apply(self, fn, recurse: bool = True) -> "LossWeighting":
+        # torchjd keeps weights and histories as plain attributes.
+        for name, value in list(vars(self.scalarizer).items()):
+            if isinstance(value, Tensor):
+                setattr(self.scalarizer, name, fn(value))
+        return super()._apply(fn, recurse)

@@ -1,0 +1,126 @@
+"""Weighted data-parallel steps: two ranks equal one of twice the batch."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from gppf_mm.engine.distributed import SIMTDataParallel
+from gppf_mm.models import GPPF
+from tests.ranks import on_ranks
+from tests.tiny_tasks import (
+    NAMES,
+    OVERLAPPING,
+    TOP2,
+    build_tiny,
+    step_gradients,
+    tiny_batches,
+)
+
+CASES: dict[str, dict[str, Any]] = {
+    "UW": dict(weighting=dict(type="UW")),
+    "FAMO": dict(weighting=dict(type="FAMO")),
+    "UPGrad": dict(weighting=dict(type="UPGrad")),
+    "PCGrad": dict(weighting=dict(type="PCGrad")),
+    "accumulated": dict(weighting=dict(type="UPGrad")),
+    "clipped": dict(clip_grad_per_task=dict(max_norm=0.3)),
+    "measured": dict(gradient_stats_interval=1),
+}
+
+
+def build(name: str) -> GPPF:
+    return build_tiny(TOP2 if name == "UPGrad" else OVERLAPPING, **CASES[name])
+
+
+def steps(name: str, part: slice) -> list[dict[str, Any]]:
+    """Return a rank's share of the batches of one optimizer step."""
+    found = [
+        {
+            task: (images[part], targets[part])
+            for task, (images, targets) in tiny_batches(seed, size=8).items()
+        }
+        for seed in range(2)
+    ]
+    if name != "accumulated":
+        return found[:1]
+    # A task that the last micro-step lacks.
+    return [found[0], {task: found[1][task] for task in NAMES[1:]}]
+
+
+def run_all(rank: int) -> dict[str, Any]:
+    part = slice(4 * rank, 4 * rank + 4)
+    results: dict[str, Any] = {}
+    for name in CASES:
+        torch.manual_seed(rank)  # Random methods must not follow it.
+        results[name] = step_gradients(
+            SIMTDataParallel(build(name)), *steps(name, part)
+        )
+    data = tiny_batches(seed=rank)
+    if rank:
+        data["two"][1].fill_(torch.nan)
+    results["bad"] = step_gradients(SIMTDataParallel(build("UPGrad")), data)
+    results["unused"] = run_unused(rank)
+    return results
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return on_ranks(run_all, tmp_path_factory.mktemp("ranks"))
+
+
+def is_statistic(name: str) -> bool:
+    return name.startswith("cosine/") or name.endswith(("/weight", "/grad_norm"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_ranks_equal_one_of_twice_the_batch(name: str, ranks: list[dict]):
+    expected, log = step_gradients(build(name), *steps(name, slice(0, 8)))
+    for gradients, seen in (results[name] for results in ranks):
+        for key, value in expected.items():
+            assert (gradients[key] is None) == (value is None), key
+            if value is not None:
+                torch.testing.assert_close(
+                    gradients[key], value, rtol=1e-3, atol=1e-6, msg=key
+                )
+        for key in filter(is_statistic, log):
+            torch.testing.assert_close(seen[key], log[key], rtol=1e-4, atol=1e-6)
+    for key, value in ranks[0][name][0].items():
+        assert value is None or torch.equal(value, ranks[1][name][0][key]), key
+
+
+def test_a_bad_loss_of_one_rank_takes_no_part_on_any(ranks: list[dict]):
+    (one, _), (other, _) = (results["bad"] for results in ranks)
+    assert one["tasks.two.head.weight"] is None
+    for key, value in one.items():
+        assert (value is None) == (other[key] is None)
+        if value is not None:
+            assert value.isfinite().all()
+            assert torch.equal(value, other[key])
+
+
+def run_unused(rank: int) -> list[tuple[str, ...]]:
+    """Return the tasks with gradients on a layer that a task's loss does not reach."""
+    model = build("accumulated")
+    stock = model.tasks["one"]
+
+    def without_last_layer(images, targets, mode):
+        loss = stock.backbone[0](images).square().mean() + stock.head.bias.sum()
+        return dict(loss_fit=loss)
+
+    stock.forward = without_last_layer
+    layer = model.network.bank.units("backbone.2.weight")[1]
+    seen: list[tuple[str, ...]] = []
+    combine = model.combiner.combine
+
+    def look(shared, *others):
+        sets = model.rows.sets(NAMES, shared)
+        seen.extend(k for k, v in sets.items() if any(item is layer for item in v))
+        return combine(shared, *others)
+
+    model.combiner.combine = look
+    step_gradients(SIMTDataParallel(model), tiny_batches(rank))
+    return seen
+
+
+def test_what_no_rank_has_a_gradient_on_is_no_row_of_zeros(ranks: list[dict]):
+    assert [results["unused"] for results in ranks] == [[("two",)]] * 2
