@@ -1,5 +1,6 @@
 """Data: stock loaders of several tasks as one."""
 
+from .annotation_store import AnnotationStore
 from .multitask_loader import MultiTaskDataLoader
 from .schedules import TaskSchedule, build_schedule
 from .simt_loader import SIMTDataLoader, set_sizes
@@ -7,6 +8,7 @@ from .steps import Step
 from .stream import TaskStream
 
 __all__ = [
+    "AnnotationStore",
     "MultiTaskDataLoader",
     "SIMTDataLoader",
     "Step",

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from gppf_mm.datasets import AnnotationStore
 from gppf_mm.utils.messages import check_names
 
 from .pool_options import POOL_KEYS
@@ -79,7 +80,8 @@ def build_loaders(
     """Build each task's stock loader.
 
     Args:
-        runner: The runner, whose seed the samplers get.
+        runner: The runner, whose seed the samplers get; annotations are shared through
+            the `AnnotationStore` that its config names under ``annotation_store``.
         cfgs: The stock loader config of each task; its ``_scope_``, if there is one, is
             the default scope of what it holds.
         where: The config key they stand under, named in errors.
@@ -88,8 +90,12 @@ def build_loaders(
         The loaders by task.
     """
     loaders = {}
+    folder = runner.cfg.get("annotation_store")
+    store = None if folder is None else AnnotationStore(folder)
     for task, cfg in cfgs.items():
         cfg = deepcopy(cfg)
+        if store is not None and isinstance(cfg.get("dataset"), Mapping):
+            cfg["dataset"] = dict(type=store.build, cfg=cfg["dataset"])
         with DefaultScope.overwrite_default_scope(cfg.pop("_scope_", None)):
             loaders[task] = runner.build_dataloader(
                 cfg,
