@@ -32,6 +32,9 @@ class Attempt:
     Attributes:
         started: When it was started, in seconds of the monotonic clock.
         log: The file with what it prints.
+
+    Raises:
+        RuntimeError: If the process was not started.
     """
 
     def __init__(
@@ -39,8 +42,10 @@ class Attempt:
         process: "multiprocessing.process.BaseProcess | subprocess.Popen[bytes]",
         log: Path,
     ) -> None:
+        if process.pid is None:
+            raise RuntimeError("The process has not been started.")
         self.process = process
-        self.pid: int = process.pid or 0
+        self.pid: int = process.pid
         self.started = time.monotonic()
         self.log = log
 

@@ -63,7 +63,8 @@ def _signal_all(number: int) -> Strike:
 
 
 def _kill_main(attempt: Attempt, work_dir: Path, share: float) -> None:
-    os.kill(attempt.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(attempt.pid, signal.SIGKILL)
 
 
 def _kill_worker(attempt: Attempt, work_dir: Path, share: float) -> None:
