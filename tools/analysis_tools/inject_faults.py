@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import tempfile
 from dataclasses import asdict
 from datetime import date
@@ -68,6 +69,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    # A shell starts a command in the background with SIGINT ignored, and the runs would
+    # inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(args.folder or tempfile.mkdtemp(prefix="faults_"))
     with kind_errors():
         try:
