@@ -1,5 +1,6 @@
 """The signals by which a terminal or a scheduler tells a run to stop."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,23 @@ def listen(handler: Callable[..., Any] | signal.Handlers) -> None:
     if threading.current_thread() is threading.main_thread():
         for number in _STOP:
             signal.signal(number, handler)
+
+
+def leave_to_parent() -> None:
+    """Let a worker process ignore SIGINT and SIGTERM that do not come from its parent.
+
+    A terminal and a scheduler send them to all processes of a job. The run decides then
+    when to end, and ends its workers, with SIGTERM if it has to.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Validation and test loops over several tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,6 +11,7 @@ from gppf_mm.datasets import MultiTaskDataLoader
 from gppf_mm.evaluation import MultiTaskEvaluator
 from gppf_mm.registry import LOOPS
 from gppf_mm.utils.messages import check_names, check_tasks
+from gppf_mm.utils.signals import leave_to_parent
 
 from .building import build_evaluators, build_loaders, check_loader_cfgs, task_names
 
@@ -45,7 +47,10 @@ class MultiTaskEvalLoop(BaseLoop):
         check_names(where, dataloader, task_names(runner))
         check_loader_cfgs(where, dataloader)
         check_tasks(f"{self.stage}_evaluator", evaluator, dataloader)
-        loader = MultiTaskDataLoader(build_loaders(runner, dataloader, where))
+        loaders = build_loaders(runner, dataloader, where)
+        for item in loaders.values():
+            item.worker_init_fn = partial(_begin_worker, item.worker_init_fn)
+        loader = MultiTaskDataLoader(loaders)
         super().__init__(runner, loader)
         self.evaluator = MultiTaskEvaluator(
             build_evaluators(runner, evaluator, dataloader), mean
@@ -105,3 +110,10 @@ class MultiTaskTestLoop(MultiTaskEvalLoop):
     """The loop of ``test_cfg``; see `MultiTaskEvalLoop`."""
 
     stage = "test"
+
+
+def _begin_worker(stock: Callable[[int], None] | None, worker: int) -> None:
+    """Start a worker of a stock loader, which a signal to the run does not end."""
+    leave_to_parent()
+    if stock is not None:
+        stock(worker)

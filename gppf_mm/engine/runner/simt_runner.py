@@ -16,8 +16,10 @@ from torch import nn
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
+from .building import unwrap
 from .checkpoints import find_latest_checkpoint, replace_file
 from .config_text import CachedTextConfig
+from .resuming import check_resumable, remove_partial
 
 
 @RUNNERS.register_module()
@@ -109,7 +111,13 @@ class SIMTRunner(Runner):
             self._train_dataloader = loaders
 
     def load_or_resume(self) -> None:
-        """Load or resume a checkpoint, by default the last whole one."""
+        """Load or resume a checkpoint, by default the last one.
+
+        Raises:
+            ValueError: If it cannot be resumed from; see `check_resumable`.
+        """
+        if self._resume and is_main_process():
+            remove_partial(Path(self.work_dir))
         if self._resume and self._load_from is None:
             self._load_from = find_latest_checkpoint(Path(self.work_dir))
             if self._load_from is None:
@@ -118,6 +126,8 @@ class SIMTRunner(Runner):
                     "starts from the beginning."
                 )
                 self._resume = False
+        if self._resume and self._load_from and os.path.isfile(self._load_from):
+            check_resumable(self._load_from, unwrap(self.model))
         super().load_or_resume()
 
     def save_checkpoint(

@@ -119,6 +119,8 @@ class SIMTTrainLoop(BaseLoop):
         """
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
+        if self._iter:
+            self._validate()
         loader, seed = self.dataloader, common_seed(self.runner)
         with (
             loader.pool.supervise(),
@@ -127,9 +129,7 @@ class SIMTTrainLoop(BaseLoop):
             while self._iter < self._max_iters and not self.stop_training:
                 self.runner.model.train()
                 self.run_iter(next(batches))
-                self._decide_current_val_interval()
-                if self._validates_now():
-                    self.runner.val_loop.run()
+                self._validate()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -158,6 +158,20 @@ class SIMTTrainLoop(BaseLoop):
             outputs=outputs,
         )
         self._iter += 1
+
+    def _validate(self) -> None:
+        """Validate if it is time to, once for an iteration.
+
+        The checkpoint of an iteration is saved before its validation, so that a run
+        that is resumed from it may owe the validation. One that is saved for its score
+        has the note.
+        """
+        self._decide_current_val_interval()
+        hub = self.runner.message_hub
+        # A name that begins with `val` would be logged as a metric.
+        if self._validates_now() and hub.get_info("last_val_iter") != self._iter:
+            hub.update_info("last_val_iter", self._iter)
+            self.runner.val_loop.run()
 
     def _validates_now(self) -> bool:
         return (

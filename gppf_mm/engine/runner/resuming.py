@@ -1,0 +1,98 @@
+"""Refusing a checkpoint that a run cannot go on from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+from torch import Tensor, nn
+
+_REMEDY = (
+    "Remove it and give --resume again, for the one before it, or name a checkpoint "
+    "of this run: --resume=FILE."
+)
+# What a run goes on with, besides the weights.
+_KEYS = ("state_dict", "meta", "message_hub")
+
+
+def check_resumable(path: str, model: nn.Module) -> None:
+    """Require that a file is a whole checkpoint of a run of this model.
+
+    Only the table of contents is read: a file that is cut off has none. MMEngine
+    would load what fits of another model, and train on.
+
+    Args:
+        path: A local file.
+        model: The model that is about to be resumed.
+
+    Raises:
+        ValueError: If the file is cut off, no checkpoint, one of another model, or
+            holds what could run code; the message names it.
+    """
+    content = _read(path)
+    missing = [key for key in _KEYS if key not in _mapping(content)]
+    if missing:
+        raise ValueError(
+            f"The file {path!r} cannot be resumed from: it holds a "
+            f"{type(content).__name__} without {missing[0]!r}, and is no checkpoint of "
+            f"a training run. {_REMEDY}"
+        )
+    differences = _differences(content["state_dict"], model.state_dict())
+    if differences:
+        raise ValueError(
+            f"The checkpoint {path!r} cannot be resumed from, for it is of another "
+            f"model: {differences}. {_REMEDY} Weights alone start a training as "
+            "`load_from` or `model.lego.init.checkpoint`."
+        )
+
+
+def _read(path: str) -> Any:
+    if not is_zipfile(path):
+        raise ValueError(
+            f"The checkpoint {path!r} cannot be resumed from: it is cut off, or no "
+            f"file of torch.save. {_REMEDY}"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # What torch raises depends on the content.
+        reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
+        raise ValueError(
+            f"The checkpoint {path!r} cannot be resumed from: it holds more than "
+            f"weights, or is damaged ({reason}). {_REMEDY}"
+        ) from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove the halves of checkpoints that a kill has left.
+
+    Args:
+        folder: The run's folder.
+    """
+    for path in folder.glob("*.pth.partial"):
+        path.unlink(missing_ok=True)
+
+
+def _mapping(content: Any) -> Mapping[str, Any]:
+    return content if isinstance(content, Mapping) else {}
+
+
+def _differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Say how the names and shapes in two state dicts differ."""
+    kinds = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
+            for name, value in expected.items()
+            if isinstance(value, Tensor)
+            and isinstance(found.get(name), Tensor)
+            and found[name].shape != value.shape
+        ],
+    }
+    return "; ".join(
+        f"{len(names)} {kind} ({', '.join(names[:2])}{', ...' * (len(names) > 2)})"
+        for kind, names in kinds.items()
+        if names
+    )

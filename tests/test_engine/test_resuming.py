@@ -1,0 +1,170 @@
+"""What a run refuses to resume from, and what it makes up for when it resumes."""
+
+import multiprocessing
+import pickle
+from functools import partial
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, RUNNERS
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from gppf_mm.engine.runner.multitask_eval_loops import _begin_worker
+from gppf_mm.engine.runner.resuming import check_resumable, remove_partial
+from tests.runs import make_tiny_toy, tiny_config
+
+MODEL = nn.Linear(2, 3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_toy(tmp_path_factory.mktemp("resuming"))
+
+
+@pytest.fixture(autouse=True)
+def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def content(**changes: object) -> dict:
+    whole = dict(state_dict=MODEL.state_dict(), meta=dict(iter=1), message_hub={})
+    return {key: item for key, item in {**whole, **changes}.items() if item is not None}
+
+
+class Code:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+def test_a_checkpoint_of_the_model_is_taken(tmp_path: Path):
+    torch.save(content(optimizer={}), tmp_path / "x.pth")
+    check_resumable(str(tmp_path / "x.pth"), MODEL)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (content(state_dict=nn.Linear(2, 4).state_dict()), r"weight \(4, 2\) instead"),
+        (content(state_dict={}), r"another model: 2 missing \(weight, bias\)"),
+        (content(state_dict={**MODEL.state_dict(), "x": 1}), r"1 unexpected \(x\)"),
+        (content(message_hub=None), "without 'message_hub'"),
+        (MODEL.state_dict(), "without 'state_dict'"),
+        ([torch.zeros(2)], "holds a list"),
+    ],
+)
+def test_another_file_is_refused(tmp_path: Path, value: object, message: str):
+    torch.save(value, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=message) as error:
+        check_resumable(str(tmp_path / "x.pth"), MODEL)
+    assert str(tmp_path / "x.pth") in str(error.value)
+
+
+@pytest.mark.parametrize("length", [0, 10, 1000, -1])
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, length: int):
+    path = tmp_path / "x.pth"
+    torch.save(content(), path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"x\.pth' cannot be resumed.*cut off"):
+        check_resumable(str(path), MODEL)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_code_is_refused_and_not_run(tmp_path: Path, bare: bool):
+    path, trace = tmp_path / "x.pth", tmp_path / "trace"
+    if bare:
+        path.write_bytes(pickle.dumps(Code(trace)))
+    else:
+        torch.save(content(extra=Code(trace)), path)
+    with pytest.raises(ValueError, match=r"more than weights|no file of torch"):
+        check_resumable(str(path), MODEL)
+    assert not trace.exists()
+
+
+def test_halves_are_removed(tmp_path: Path):
+    for name in ("iter_2.pth", "iter_4.pth.partial", "best_x.pth.partial", "a.partial"):
+        (tmp_path / name).touch()
+    remove_partial(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"iter_2.pth", "a.partial"}
+
+
+@HOOKS.register_module(force=True)
+class Break(Hook):
+    """Stops the run when it validates, as a kill would."""
+
+    def before_val_epoch(self, runner) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_run_resumed_from_before_a_validation_makes_up_for_it(tmp_path: Path):
+    options = {"train_cfg.max_iters": 2, "train_cfg.val_interval": 2}
+    scores = []
+    for more in (
+        {"custom_hooks": [dict(type="Break")]},
+        {"resume": True},
+        # That checkpoint was saved again, with its score.
+        {"resume": True, "custom_hooks": [dict(type="Break")]},
+    ):
+        runner = RUNNERS.build(tiny_config(tmp_path, options | more))
+        if scores:
+            runner.train()
+        else:
+            with pytest.raises(ZeroDivisionError):
+                runner.train()
+        score = runner.message_hub.log_scalars.get("val/mean")
+        scores.append(score and score.data[0].tolist())
+    assert scores[0] is None
+    assert len(scores[1]) == 1
+    assert scores[2] == scores[1]
+
+
+def test_a_run_that_fails_leaves_no_workers(tmp_path: Path):
+    """Workers ignore SIGTERM, and a process waits at its end for those it has."""
+    options = {
+        "train_cfg.num_workers": 2,
+        "train_cfg.val_interval": 1,
+        "custom_hooks": [dict(type="Break")],
+    }
+    runner = RUNNERS.build(tiny_config(tmp_path, options))
+    with pytest.raises(ZeroDivisionError):
+        runner.train()
+    assert active_children() == []
+
+
+class Slow(Dataset):
+    """Tells the worker that loads the first sample to end, from another process."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        if index == 0:
+            import os
+
+            kill = multiprocessing.get_context("fork").Process(
+                target=os.kill, args=(os.getpid(), 15)
+            )
+            multiprocessing.current_process()._config["daemon"] = False
+            kill.start()
+            kill.join()
+        return index
+
+
+def test_a_signal_to_the_job_ends_no_worker_of_a_validation():
+    """A scheduler sends SIGTERM to every process of a job."""
+    start = partial(_begin_worker, None)
+    loader = DataLoader(Slow(), num_workers=1, worker_init_fn=start)
+    assert [int(item) for item in loader] == [0, 1]
+    # Its parent can still end it.
+    batches = iter(loader)
+    next(batches)
+    (worker,) = active_children()
+    worker.terminate()
+    worker.join(5)
+    assert worker.exitcode == 0
