@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.loading import load_whole
+from gppf_mm.utils.sharded_files import read_folder
 
 # What decides which plan is drawn from the same parameters.
 _ROUTING_KEYS = ("num_units", "router", "placement")
@@ -52,7 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint to the CPU.
 
     Args:
-        path: The file.
+        path: The file, or the folder of a sharded checkpoint.
 
     Returns:
         Its content; a bare state dict is put under ``state_dict``.
@@ -61,13 +62,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, or holds what could run code.
     """
-    if "://" not in str(path) and not Path(path).is_file():
+    if "://" not in str(path) and not Path(path).exists():
         raise FileNotFoundError(
             f"There is no checkpoint {str(path)!r} (seen from {Path.cwd()}); expected "
             "a file that tools/train.py wrote, such as work_dirs/NAME/iter_N.pth."
         )
     try:
-        content = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+        if Path(path).is_dir():
+            content = read_folder(path)
+        else:
+            content = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
     except Exception as error:  # What torch raises depends on the first bytes.
         reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
         raise ValueError(

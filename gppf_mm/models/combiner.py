@@ -44,6 +44,11 @@ class GradientCombiner:
         self._apart: bool | None = None
         self._measures = False
 
+    @property
+    def keeps_ever(self) -> bool:
+        """Whether gradients are kept apart in some iteration."""
+        return bool(self._weighting is not None or self._clip or self._interval)
+
     def begin(self, iteration: int, accumulative_counts: int) -> bool:
         """Begin an iteration; return whether its gradients are kept apart.
 

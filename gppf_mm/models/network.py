@@ -1,6 +1,6 @@
 """The shared network: one bank, one router and every task's skeleton."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -97,6 +97,8 @@ class LegoNetwork(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0
         self._cache: dict[str, _Cached] = {}
+        # Makes whole weights of a bank that is sharded; see `ShardedWeights`.
+        self.gather: Callable[[str, dict[str, Tensor]], dict[str, Tensor]] | None = None
         self._skeletons = {
             task: Skeleton(network, placements[task])
             for task, network in networks.items()
@@ -159,6 +161,9 @@ class LegoNetwork(nn.Module):
         skeleton = self._skeletons[task]
         names = frozenset(skeleton.names)
         weights = assemble(self.bank, plan, self.groups, frozen, names)
+        if self.gather is not None:
+            self._cache.clear()  # For all tasks there may be no room.
+            weights = self.gather(task, weights)
         tied = {name: weights[first] for name, first in skeleton.aliases.items()}
         return weights | tied
 

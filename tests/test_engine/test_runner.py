@@ -205,7 +205,7 @@ def test_outdated_checkpoints_go_when_the_new_one_is_there(tmp_path: Path):
 
 def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
     """A kill while a checkpoint is written leaves the one of the same name whole."""
-    import gppf_mm.engine.runner.simt_runner as module
+    import gppf_mm.engine.runner.writing as module
 
     runner = build(tmp_path, {"train_cfg.max_iters": 2})
     runner.train()

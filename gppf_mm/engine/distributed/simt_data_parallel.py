@@ -13,6 +13,7 @@ from gppf_mm.utils.batches import batches_of
 from .control import ControlGroup
 from .reducer import GradientReducer
 from .rows import RowReducer
+from .shard import is_sharded
 
 
 @MODEL_WRAPPERS.register_module()
@@ -39,12 +40,15 @@ class SIMTDataParallel(nn.Module):
     def __init__(self, module: nn.Module, bucket_mib: float = 25) -> None:
         super().__init__()
         self.module = module
-        for value in module.state_dict().values():
-            if isinstance(value, Tensor):  # Else it is extra state, empty as yet.
-                distributed.broadcast(value, src=0)
+        for value in module.state_dict(keep_vars=True).values():
+            # What is no tensor is extra state, empty as yet.
+            if isinstance(value, Tensor) and not is_sharded(value):
+                distributed.broadcast(value.detach(), src=0)
         self._control = ControlGroup()
         self._reducer = GradientReducer(
-            module.parameters(), self._control, int(bucket_mib * 2**20)
+            [item for item in module.parameters() if not is_sharded(item)],
+            self._control,
+            int(bucket_mib * 2**20),
         )
         self._rows = RowReducer(module.rows, self._control)
         # Parameters trained since the last optimizer step, where gradients accumulate.
@@ -67,13 +71,15 @@ class SIMTDataParallel(nn.Module):
         self._begin(data, updates, apart)
 
         def after_task(task: str) -> None:
-            self._reducer.end_stage()
+            self._end_task(task)
             if apart:
                 active = module.network.active_parameters(task)
                 self._rows.end_task(task, active, updates)
 
         log_vars = module.backward(data, optim_wrapper, after_task)
+        self._end_tasks()
         if updates:
+            self._reducer.end_stage()
             self._reducer.finish()
             self._rows.finish()
         self._skip_nonfinite()
@@ -113,19 +119,22 @@ class SIMTDataParallel(nn.Module):
 
         Gradients on shared parameters that are kept apart are not in ``.grad``.
         """
+        # What is trained after all tasks is of none: "".
         last: dict[nn.Parameter, str] = {}
         for task in data:
             last.update(dict.fromkeys(self._trained_by(task, apart), task))
+        for task in data:
+            last.update(dict.fromkeys(self._trained_after_all(task), ""))
         earlier = [item for item in self._trained if item not in last]
         self._trained.update(dict.fromkeys(last))
         if not updates:
             return self._reducer.begin((), ())
         self._trained = {}
-        stages: dict[str, list[nn.Parameter]] = {task: [] for task in data}
+        stages: dict[str, list[nn.Parameter]] = {task: [] for task in (*data, "")}
         for parameter, task in last.items():
             stages[task].append(parameter)
         passes = [len(batches_of(batches)) for batches in data.values()]
-        self._reducer.begin([earlier, *stages.values()], [0, *passes])
+        self._reducer.begin([earlier, *stages.values()], [0, *passes, 0])
         self._reducer.end_stage()
 
     def _trained_by(self, task: str, apart: bool) -> list[nn.Parameter]:
@@ -133,6 +142,17 @@ class SIMTDataParallel(nn.Module):
         shared = [] if apart else self.module.network.active_parameters(task)
         private = self.module.tasks[task].parameters()
         return [item for item in [*shared, *private] if item.requires_grad]
+
+    def _trained_after_all(self, task: str) -> list[nn.Parameter]:
+        """Return what gets a task's gradient only after all tasks, for reduction."""
+        return []
+
+    def _end_task(self, task: str) -> None:
+        """Send what is final after a task's backward passes."""
+        self._reducer.end_stage()
+
+    def _end_tasks(self) -> None:
+        """Settle what gets its gradients after all tasks."""
 
     def _skip_nonfinite(self) -> None:
         """Leave out on all ranks what one had to leave out."""

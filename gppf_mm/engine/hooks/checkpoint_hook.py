@@ -42,4 +42,6 @@ class CheckpointHook(StockCheckpointHook):
             path = self.file_backend.join_path(self.out_dir, outdated)
             if is_main_process() and self.file_backend.isfile(path):
                 self.file_backend.remove(path)
+            elif is_main_process() and self.file_backend.isdir(path):
+                self.file_backend.rmtree(path)  # A sharded checkpoint.
         runner.message_hub.update_info("keep_ckpt_ids", list(kept))

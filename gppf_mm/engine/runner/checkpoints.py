@@ -1,7 +1,8 @@
-"""Checkpoint files that are whole or absent."""
+"""Checkpoints that are whole or absent."""
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 
@@ -15,6 +16,23 @@ def replace_file(source: str, target: str) -> None:
     with open(source, "rb") as file:
         os.fsync(file.fileno())
     os.replace(source, target)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Move a written folder to its name, so that the name never shows half of it."""
+    outdated = target.with_name(f"{target.name}.outdated")
+    if target.exists():
+        target.rename(outdated)
+    source.rename(target)
+    remove(outdated)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a checkpoint, be it a file, a folder or absent."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
 def find_latest_checkpoint(work_dir: Path) -> str | None:
@@ -32,7 +50,7 @@ def find_latest_checkpoint(work_dir: Path) -> str | None:
     note = work_dir / "last_checkpoint"
     if note.is_file():
         noted = note.read_text().strip()
-        if noted and Path(noted).is_file():
+        if noted and Path(noted).exists():
             return noted
     found = {
         int(match[1]): path

@@ -9,6 +9,10 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
+from gppf_mm.utils.sharded_files import outline_folder
+
+from .checkpoints import remove
+
 _REMEDY = (
     "Remove it and give --resume again, for the one before it, or name a checkpoint "
     "of this run: --resume=FILE."
@@ -24,7 +28,7 @@ def check_resumable(path: str, model: nn.Module) -> None:
     would load what fits of another model, and train on.
 
     Args:
-        path: A local file.
+        path: A local file, or the folder of a sharded checkpoint.
         model: The model that is about to be resumed.
 
     Raises:
@@ -49,6 +53,8 @@ def check_resumable(path: str, model: nn.Module) -> None:
 
 
 def _read(path: str) -> Any:
+    if Path(path).is_dir():
+        return outline_folder(path)
     if not is_zipfile(path):
         raise ValueError(
             f"The checkpoint {path!r} cannot be resumed from: it is cut off, or no "
@@ -71,7 +77,7 @@ def remove_partial(folder: Path) -> None:
         folder: The run's folder.
     """
     for path in folder.glob("*.pth.partial"):
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """MMEngine's runner, for several tasks."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,13 +13,16 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
 
+from gppf_mm.engine.distributed import SIMTFullyShardedDataParallel
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
-from .checkpoints import find_latest_checkpoint, replace_file
+from .checkpoints import find_latest_checkpoint
 from .config_text import CachedTextConfig
 from .resuming import check_resumable, remove_partial
+from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
+from .writing import write_checkpoint
 
 
 @RUNNERS.register_module()
@@ -30,7 +33,8 @@ class SIMTRunner(Runner):
     task under ``{train,val,test}_dataloader`` and ``{val,test}_evaluator``:
 
     * loops are `SIMTTrainLoop`, `MultiTaskValLoop` and `MultiTaskTestLoop`;
-    * distributed models are wrapped into `SIMTDataParallel`;
+    * distributed models are wrapped into `SIMTDataParallel`, or what
+      ``model_wrapper_cfg`` names;
     * without a GPU, distributed runs use gloo;
     * checkpoints appear whole or not at all, and ``resume`` takes the last whole one;
     * SIGINT and SIGTERM end a run between two steps (`InterruptHook`).
@@ -62,7 +66,16 @@ class SIMTRunner(Runner):
         """Wrap the model for distributed training; see ``Runner.wrap_model``."""
         if self.distributed and model_wrapper_cfg is None:
             model_wrapper_cfg = dict(type="gppf_mm.SIMTDataParallel")
+        if self.distributed and wraps_sharded(model_wrapper_cfg):
+            return wrap_sharded(model_wrapper_cfg, model, self.cfg)
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimizer wrapper; see ``Runner.build_optim_wrapper``."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        if self._is_sharded:
+            prepare_sharded(self.model, built, self.hooks)
+        return built
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, `SIMTTrainLoop` unless the config names another."""
@@ -86,6 +99,12 @@ class SIMTRunner(Runner):
         """Train; see ``Runner.train``. Signals are the caller's again afterwards."""
         with own_signals():
             return super().train()
+
+    def _init_model_weights(self) -> None:
+        if self._is_sharded:
+            self.model.init_weights()
+        else:
+            super()._init_model_weights()
 
     def register_default_hooks(
         self, hooks: dict[str, Hook | dict] | None = None
@@ -126,9 +145,39 @@ class SIMTRunner(Runner):
                     "starts from the beginning."
                 )
                 self._resume = False
-        if self._resume and self._load_from and os.path.isfile(self._load_from):
+        if self._resume and self._load_from and os.path.exists(self._load_from):
             check_resumable(self._load_from, unwrap(self.model))
         super().load_or_resume()
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str = "default",
+    ) -> None:
+        """Resume a checkpoint; see ``Runner.resume``.
+
+        What need not fit on the GPU is not put there to be divided.
+        """
+        if self._is_sharded and map_location == "default":
+            map_location = "cpu"
+        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str = "cpu",
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r"^module.", ""),),
+    ) -> dict:
+        """Load a checkpoint, a file or a folder; see ``Runner.load_checkpoint``."""
+        revise_keys = list(revise_keys)
+        if not Path(filename).is_dir():
+            return super().load_checkpoint(filename, map_location, strict, revise_keys)
+        checkpoint = load_folder(self, filename, strict, revise_keys)
+        self._has_loaded = True
+        return checkpoint
 
     def save_checkpoint(
         self,
@@ -142,33 +191,20 @@ class SIMTRunner(Runner):
         backend_args: dict | None = None,
     ) -> None:
         """Save a checkpoint, atomically on a local disk; see ``Runner``."""
-        local = not (file_client_args or backend_args or "://" in out_dir)
-        written = f"{filename}.partial" if local else filename
-        try:
-            super().save_checkpoint(
-                out_dir,
-                written,
-                file_client_args,
-                save_optimizer,
-                save_param_scheduler,
-                meta,
-                by_epoch,
-                backend_args,
+        remote = bool(file_client_args or backend_args or "://" in out_dir)
+        others = (save_param_scheduler, meta, by_epoch, backend_args)
+
+        def save(folder: str, name: str) -> None:
+            super(SIMTRunner, self).save_checkpoint(
+                folder, name, file_client_args, save_optimizer, *others
             )
-        except (OSError, RuntimeError) as error:
-            if not local:
-                raise
-            Path(out_dir, written).unlink(missing_ok=True)
-            raise OSError(
-                f"The checkpoint {str(Path(out_dir, filename))!r} cannot be written "
-                f"({type(error).__name__}: {error}). Is the disk full, or the folder "
-                "read-only? The checkpoints before it are whole; make room and go on "
-                "with --resume."
-            ) from error
-        if local and is_main_process():
-            replace_file(
-                os.path.join(out_dir, written), os.path.join(out_dir, filename)
-            )
+
+        optim_wrapper = self.optim_wrapper if save_optimizer else None
+        write_checkpoint(out_dir, filename, save, self.model, optim_wrapper, remote)
+
+    @property
+    def _is_sharded(self) -> bool:
+        return isinstance(self.model, SIMTFullyShardedDataParallel)
 
 
 def _with_type(loop: BaseLoop | dict, default: str) -> BaseLoop | dict:
