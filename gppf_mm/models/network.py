@@ -172,7 +172,7 @@ class LegoNetwork(nn.Module):
     ) -> list[nn.Parameter]:
         """Return the parameters from which a plan makes the weights of these names."""
         units = [
-            self.bank.units(name)[unit]
+            self.bank.unit(name, unit)
             for name in self.bank.lego_names
             if name in names
             for unit in plan.routes[self.groups[name]].units

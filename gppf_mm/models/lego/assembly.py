@@ -8,6 +8,7 @@ arXiv 2206.04674, merges experts the same way).
 
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,11 +55,34 @@ def assemble(
 
 
 def _mix(bank: LegoBank, name: str, route: Route) -> Tensor:
-    units = bank.units(name)
+    units = [bank.unit(name, index) for index in route.units]
     if route.weights is None:
-        return units[route.units[0]]
-    first, *rest = zip(route.units, route.weights, strict=True)
-    mixed = units[first[0]] * first[1]
-    for index, weight in rest:
-        mixed = mixed + units[index] * weight
+        return units[0]
+    if route.values == (1.0,):
+        return _Whole.apply(route.weights[0], units[0])
+    mixed = units[0] * route.weights[0]
+    for unit, weight in zip(units[1:], route.weights[1:], strict=True):
+        mixed = mixed + unit * weight
     return mixed
+
+
+class _Whole(torch.autograd.Function):
+    """A single unit of weight 1, itself and not a copy; the weight learns all the same.
+
+    Routers that choose one unit give it this weight. Multiplying by 1 would write the
+    whole network once more in each direction, and keep the copy.
+    """
+
+    @staticmethod
+    def forward(weight: Tensor, unit: Tensor) -> Tensor:
+        return unit.view_as(unit)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+        (unit,) = ctx.saved_tensors
+        learns = ctx.needs_input_grad[0]
+        return (gradient * unit).sum() if learns else None, gradient

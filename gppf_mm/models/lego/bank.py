@@ -71,7 +71,13 @@ class LegoBank(nn.Module):
     def units(self, name: str) -> list[nn.Parameter]:
         """Return the K units of a lego parameter, by its name in the network."""
         leaf = name.rpartition(".")[2]
-        return [unit.get_parameter(leaf) for unit in self._units[name]]
+        return [unit._parameters[leaf] for unit in self._units[name]]
+
+    def unit(self, name: str, index: int) -> nn.Parameter:
+        """Return one unit of a lego parameter, at a cost that K does not change."""
+        return (
+            self._units[name]._modules[str(index)]._parameters[name.rpartition(".")[2]]
+        )
 
     def parameter(self, name: str) -> nn.Parameter:
         """Return a shared parameter, by its name in the network."""

@@ -14,10 +14,18 @@ class Route:
         units: Indices of the k active units.
         weights: k scalar tensors, the units' mixing weights, or None for a single
             unit taken as it is.
+        values: The mixing weights as numbers. Defaults to None, they are read from the
+            weights, which waits for the device that holds them.
     """
 
     units: tuple[int, ...]
     weights: tuple[Tensor, ...] | None = None
+    values: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.values is None:
+            values = tuple(weight.item() for weight in self.weights)
+            object.__setattr__(self, "values", values)
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,13 @@ class BaseRouter(nn.Module):
             any number of times, as activation checkpointing needs.
         """
         units, weights = self.route(task, step)
+        indices = map(tuple, units.tolist())
         if weights is None:
-            rows = [None] * len(self.groups)
+            routes = map(Route, indices)
         else:
-            rows = [row.unbind() for row in _replayable(weights).unbind()]
-        routes = {
-            group: Route(tuple(index), row)
-            for group, index, row in zip(self.groups, units.tolist(), rows, strict=True)
-        }
-        return RoutingPlan(task, routes)
+            rows = (row.unbind() for row in _replayable(weights).unbind())
+            routes = map(Route, indices, rows, map(tuple, weights.tolist()))
+        return RoutingPlan(task, dict(zip(self.groups, routes, strict=True)))
 
     def generator(self, task: str, step: int) -> torch.Generator:
         """Return the generator of a task's noise at a step: the same on all ranks."""

@@ -71,3 +71,36 @@ def test_no_gradient_through_frozen_names(bank: LegoBank) -> None:
     assert learning == {"conv.bias"}
     values = assemble(bank, routes, GROUPS)
     assert all(torch.equal(weights[name], values[name]) for name in values)
+
+
+def test_a_whole_unit_is_not_copied_and_its_weight_learns(bank: LegoBank) -> None:
+    weight, whole = torch.ones((), requires_grad=True), bank.units("conv.weight")[1]
+    routes = plan(Route((1,), (weight,)), Route((2,)))
+    found = assemble(bank, routes, GROUPS)["conv.weight"]
+    assert found.data_ptr() == whole.data_ptr()
+    slope = torch.randn_like(whole)
+    found.backward(slope)
+    assert torch.equal(whole.grad, slope)
+    # The product that a plan of another weight would take.
+    product = (whole.detach() * weight * slope).sum()
+    (expected,) = torch.autograd.grad(product, weight)
+    torch.testing.assert_close(weight.grad, expected)
+
+
+def test_a_single_unit_of_another_weight_is_scaled(bank: LegoBank) -> None:
+    half = torch.tensor(0.5, requires_grad=True)
+    found = assemble(bank, plan(Route((1,), (half,)), Route((2,))), GROUPS)
+    unit = bank.units("conv.weight")[1]
+    assert torch.equal(found["conv.weight"], unit * 0.5)
+
+
+def test_gradients_of_several_losses_at_once(bank: LegoBank) -> None:
+    weight, unit = torch.ones((), requires_grad=True), bank.units("fc.weight")[2]
+    fc = assemble(bank, plan(Route((0,)), Route((2,), (weight,))), GROUPS)["fc.weight"]
+    losses = fc.square().sum(dim=1)
+    found = torch.autograd.grad(
+        losses, (weight, unit), torch.eye(len(losses)), is_grads_batched=True
+    )
+    expected = 2 * unit.square().sum(dim=1)
+    torch.testing.assert_close(found[0], expected)
+    assert found[1].shape == (len(losses), *unit.shape)
