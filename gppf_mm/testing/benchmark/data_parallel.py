@@ -1,0 +1,108 @@
+"""A distributed SIMT step against one that uses stock DDP task by task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gppf_mm.models import GPPF
+from gppf_mm.registry import MODEL_WRAPPERS
+
+from .figure import Figure, Goal
+from .options import Options
+from .ranks import agree, run_ranks
+from .steps import Step
+from .tasks import (
+    RECIPES,
+    build_gppf,
+    optimizer_for,
+    set_up,
+)
+from .timing import Call, interleave, ratio_figure
+
+# Fixed routes, two of four units: DDP takes the logits of a learned router for unused.
+_UNITS = 4
+_ROUTES = dict(
+    type="gppf_mm.FixedRouter", routes=dict(det=[0, 1], seg=[0, 2], cls=[0, 3])
+)
+
+
+def dp_over_naive(options: Options) -> list[Figure]:
+    """Compare 2-process steps over gloo."""
+    times = run_ranks(time_ranks, options)
+    what = (
+        "SIMT data-parallel step, 2 processes / stock DDP, find_unused_parameters, "
+        "a sync per task"
+    )
+    return [ratio_figure("dp_over_naive", what, times, Goal("<=", 0.80))]
+
+
+def time_ranks(options: Options) -> dict[str, list[float]]:
+    """Time both sides in one of the ranks."""
+    ours, theirs = data_parallel_steps(options)
+    calls = {"SIMT": together(ours), "DDP": together(theirs)}
+    return interleave(calls, options, agree)
+
+
+def data_parallel_steps(options: Options) -> tuple[Step, "NaiveStep"]:
+    """Set up both steps in one of the ranks."""
+    cfg, batches = set_up(RECIPES, options, size=192)
+    model = build_gppf(cfg, _UNITS, _ROUTES, options)
+    wrapper = MODEL_WRAPPERS.build(dict(type="SIMTDataParallel", module=model))
+    ours = Step(wrapper, batches)
+    theirs = NaiveStep(build_gppf(cfg, _UNITS, _ROUTES, options), batches)
+    return ours, theirs
+
+
+def together(call: Call) -> Call:
+    """Make a call start on all ranks at once."""
+
+    def synchronised() -> None:
+        distributed.barrier()
+        call()
+
+    return synchronised
+
+
+class TaskLoss(nn.Module):
+    """One task's loss as a forward pass, which is what DDP wraps.
+
+    Args:
+        model: The multi-task model.
+    """
+
+    def __init__(self, model: GPPF) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, task: str, batch: Mapping[str, Any]) -> Tensor:
+        """Return a task's loss."""
+        with self.model.activate(task) as stock:
+            data = stock.data_preprocessor(batch, True)
+            return stock.parse_losses(stock(**data, mode="loss"))[0]
+
+
+class NaiveStep:
+    """A step in which stock DDP reduces all gradients after each task's backward pass.
+
+    Args:
+        model: The multi-task model.
+        batches: A batch of each task.
+    """
+
+    def __init__(self, model: GPPF, batches: Mapping[str, Mapping[str, Any]]) -> None:
+        self.batches = batches
+        # As MMEngine's runner wraps a model, and with what several tasks need.
+        self.losses = DistributedDataParallel(
+            TaskLoss(model), broadcast_buffers=False, find_unused_parameters=True
+        )
+        self.optimizer: torch.optim.Optimizer = optimizer_for(model).optimizer
+
+    def __call__(self) -> None:
+        """Take the step."""
+        for task, batch in self.batches.items():
+            self.losses(task, batch).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
