@@ -29,9 +29,7 @@ from .walk import find_values
 TOLERANCE = 1e-4
 
 
-def check_recipe(
-    name: str, num_units: int = 2, seed: int = 0, mixed: bool = True
-) -> RecipeCheck:
+def check_recipe(name: str, num_units: int = 2, seed: int = 0) -> RecipeCheck:
     """Check that a stock recipe works as a task, from expansion to export.
 
     With two random images and no data set: expand the recipe, build it with
@@ -43,14 +41,11 @@ def check_recipe(
         name: The recipe, as `gppf_mm.recipes.load_recipe` takes it.
         num_units: Units per layer. Defaults to 2.
         seed: Seed of weights, images and labels. Defaults to 0.
-        mixed: Whether the active unit is multiplied by its mixing weight, as in
-            training. As it is, it takes up to three copies of the weights less.
-            Defaults to True.
 
     Returns:
         The outcome. No error of a stage is raised.
     """
-    result = RecipeCheck(name, mixed=mixed)
+    result = RecipeCheck(name)
     start = time.perf_counter()
     try:
         _run(result, num_units, seed)

@@ -10,17 +10,13 @@ from .result import RecipeCheck
 from .stages import Skip, stage
 
 TASK = "checked"
-_MIXED = dict(type="gppf_mm.TopKRouter", k=1, group="block")
-# The weights are those of the unit itself and take no memory of their own.
-_UNMIXED = dict(type="gppf_mm.FixedRouter", routes={TASK: [0]}, group="block")
 
 
 def expand_recipe(result: RecipeCheck, num_units: int) -> tuple[Config, Config]:
     """Take the first stage: read a recipe and expand it as the only task of a run.
 
     Args:
-        result: Gets the recipe's library, kind and family, and says whether units are
-            mixed.
+        result: Gets the recipe's library, kind and family.
         num_units: Units per layer.
 
     Returns:
@@ -42,10 +38,10 @@ def expand_recipe(result: RecipeCheck, num_units: int) -> tuple[Config, Config]:
         result.family = backbone_family(model)
         if not cfg.get("train_dataloader"):
             raise Skip("nothing to train: no `train_dataloader` in the config")
-        router = _MIXED if result.mixed else _UNMIXED
+        router = dict(type="gppf_mm.TopKRouter", k=1, group="block")
         run = dict(
             tasks={TASK: dict(config=result.recipe, batch_size=BATCH_SIZE)},
-            lego=dict(num_units=num_units, router=dict(router)),
+            lego=dict(num_units=num_units, router=router),
         )
         full = expand(Config(run))
     return cfg, full

@@ -1,7 +1,6 @@
 """Savings of time, where a check would do work for nothing."""
 
 import ctypes
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -43,25 +42,9 @@ def keep_memory() -> None:
     A check builds a model four times. Returning its memory each time costs as much as
     a third of the computing, in page faults.
     """
-    _tell_malloc({_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**27})
-
-
-def return_memory() -> None:
-    """Return freed memory at once again, so that no gaps count against a limit."""
-    gc.collect()
-    options = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 2**20, _TRIM_THRESHOLD: 2**20}
-    _tell_malloc(options | {_TOP_PAD: 2**17})
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-# Numbers of the options in glibc's malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
-
-
-def _tell_malloc(options: dict[int, int]) -> None:
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        for option, value in options.items():
-            mallopt(option, value)
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**27)

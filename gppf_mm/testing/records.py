@@ -50,8 +50,6 @@ class Records:
                 yield expansion
             elif check is not None:
                 keys = ("status", "stage", "reason", "difference", "seconds")
-                mixed = check.get("mixed", True)
-                outcome = {key: check[key] for key in keys}
-                yield {**expansion, **outcome, "mixed": mixed}
+                yield {**expansion, **{key: check[key] for key in keys}}
             else:
                 yield {**expansion, "status": "unchecked", "recipe": recipe}

@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-TOO_LARGE = "needs more memory than the limit"
-
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -25,7 +23,6 @@ class RecipeCheck:
             inside and in its stock library.
         compared: How many non-zero numbers that is the largest over.
         seconds: How long the check took.
-        mixed: Whether the active unit was multiplied by its mixing weight.
     """
 
     recipe: str
@@ -39,7 +36,6 @@ class RecipeCheck:
     difference: float = 0.0
     compared: int = 0
     seconds: float = 0.0
-    mixed: bool = True
 
     def line(self) -> str:
         """Return the outcome in one line, without the recipe's name."""
@@ -60,7 +56,7 @@ def first_line(error: BaseException, limit: int = 240) -> str:
         limit: The longest line. Defaults to 240 characters.
     """
     if "can't allocate memory" in str(error):
-        return TOO_LARGE
+        return "needs more memory than the limit"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -10,10 +10,10 @@ from gppf_mm.recipes import list_recipes
 
 from .check import check_recipe
 from .expansion import expand_recipe
-from .frugal import keep_memory, return_memory
+from .frugal import keep_memory
 from .isolated import LimitError, Limits, run_isolated
 from .records import Record, Records
-from .result import TOO_LARGE, RecipeCheck, first_line
+from .result import RecipeCheck, first_line
 from .signature import model_signature
 from .skips import skip_reason
 from .stages import Skip, StageError
@@ -95,8 +95,7 @@ def check_all(
         again: Which outcomes to check again. Defaults to None, no one.
 
     Yields:
-        The outcomes, as they come. Models that are too large for the limit are checked
-        once more at the end, with the active unit as it is.
+        The outcomes, as they come.
     """
     first: dict[str, str] = {}
     for name in recipes:
@@ -108,30 +107,8 @@ def check_all(
         for signature, name in _varied(first, records)
         if _is_due(records.checks.get(signature), again)
     ]
-    too_large = []
-    for job, outcome in _checked(todo, records, num_units, seed, workers, limits, True):
-        if outcome.reason == TOO_LARGE:
-            too_large.append(job)
-        else:
-            yield outcome
-    for _, outcome in _checked(
-        too_large, records, num_units, seed, workers, limits, False
-    ):
-        yield outcome
-
-
-def _checked(
-    jobs: Sequence[tuple[str, str]],
-    records: Records,
-    num_units: int,
-    seed: int,
-    workers: int,
-    limits: Limits,
-    mixed: bool,
-) -> Iterator[tuple[tuple[str, str], RecipeCheck]]:
-    """Check models in processes of their own and record what comes out."""
-    function = partial(_check_job, num_units=num_units, seed=seed, mixed=mixed)
-    for (signature, name), outcome in run_isolated(function, jobs, workers, limits):
+    function = partial(_check_job, num_units=num_units, seed=seed)
+    for (signature, name), outcome in run_isolated(function, todo, workers, limits):
         if isinstance(outcome, LimitError):
             expansion = records.expansions[name]
             outcome = RecipeCheck(
@@ -140,7 +117,7 @@ def _checked(
             for key in ("scope", "kind", "family"):
                 setattr(outcome, key, expansion[key])
         records.add(dict(outcome.to_dict(), record="check", signature=signature))
-        yield (signature, name), outcome
+        yield outcome
 
 
 def _varied(first: dict[str, str], records: Records) -> list[tuple[str, str]]:
@@ -167,12 +144,8 @@ def _is_due(record: Record | None, again: str | None) -> bool:
     return again == "failed" and failed
 
 
-def _check_job(
-    job: tuple[str, str], num_units: int, seed: int, mixed: bool
-) -> RecipeCheck:
-    if not mixed:
-        return_memory()
-    return check_recipe(job[1], num_units, seed, mixed)
+def _check_job(job: tuple[str, str], num_units: int, seed: int) -> RecipeCheck:
+    return check_recipe(job[1], num_units, seed)
 
 
 def all_recipes(libraries: Iterable[str], pattern: str = "") -> list[str]:

@@ -35,7 +35,6 @@ def coverage_page(outcomes: Iterable[Record], facts: Mapping[str, str]) -> str:
         models=len(models),
         largest=f"{largest:.1e}",
         unchecked=_unchecked(outcomes),
-        unmixed=len({item["signature"] for item in outcomes if not _is_mixed(item)}),
         facts="\n".join(f"- {name}: {value}" for name, value in facts.items()),
     )
     kinds = (*KINDS, _NO_RECIPE)
@@ -70,10 +69,6 @@ def coverage_page(outcomes: Iterable[Record], facts: Mapping[str, str]) -> str:
 
 def _is_of(item: Record, kind: str, library: str) -> bool:
     return item["kind"] == kind and _library(item) == library
-
-
-def _is_mixed(item: Record) -> bool:
-    return item.get("mixed", True)
 
 
 def _unchecked(outcomes: Iterable[Record]) -> str:
@@ -147,9 +142,6 @@ without pretrained weights or data sets, through these stages:
 7. **compare** what both predict on the same images, and their raw outputs: the largest
    difference of any tensor must be within 1e-4 of its largest value. The largest of
    those that are ok was {largest}.
-
-Mixing the weights of an active unit takes up to three more copies of them; {unmixed}
-models, for which that is more than the limit, were checked with the unit as it is.
 
 {facts}
 {unchecked}

@@ -121,9 +121,3 @@ def test_gradients_of_the_active_units_alone_pass():
     inactive.grad = torch.zeros_like(inactive)
     with pytest.raises(ValueError, match="is inactive, yet trained"):
         check_gradients(model, TASKS[0])
-
-
-def test_a_sound_recipe_is_ok_with_its_unit_as_it_is():
-    result = check_recipe(CLASSIFIER, mixed=False)
-    assert result.line() == "ok"
-    assert not result.mixed

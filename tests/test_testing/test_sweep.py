@@ -8,7 +8,6 @@ import pytest
 from gppf_mm.testing import RecipeCheck, sweep
 from gppf_mm.testing.isolated import LimitError, Limits, run_isolated
 from gppf_mm.testing.records import Records
-from gppf_mm.testing.result import TOO_LARGE
 from gppf_mm.testing.sweep import check_all, expand_all, expansion_record
 from gppf_mm.testing.table import coverage_page
 
@@ -45,30 +44,13 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Put a stand-in in the place of the check; it notes each recipe in a file."""
     notes = tmp_path / "notes.txt"
 
-    def check(name: str, num_units: int, seed: int, mixed: bool) -> RecipeCheck:
+    def check(name: str, num_units: int, seed: int) -> RecipeCheck:
         with notes.open("a") as file:
             file.write(f"{name}\n")
         return RecipeCheck(name, "failed" if "resnet50" in name else "ok", "loss", "no")
 
     monkeypatch.setattr(sweep, "check_recipe", check)
     return notes
-
-
-def test_a_model_too_large_to_be_mixed_is_checked_unmixed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    def check(name: str, num_units: int, seed: int, mixed: bool) -> RecipeCheck:
-        if mixed and "resnet50" in name:
-            return RecipeCheck(name, "failed", "loss", TOO_LARGE)
-        return RecipeCheck(name, mixed=mixed)
-
-    monkeypatch.setattr(sweep, "check_recipe", check)
-    records = Records(tmp_path / "records.jsonl")
-    _sweep(records)
-    for outcome in records.outcomes():
-        if outcome["status"] == "ok":
-            assert outcome["mixed"] == ("resnet50" not in outcome["recipe"])
-    assert "1\nmodels, for which" in coverage_page(records.outcomes(), {})
 
 
 def _sweep(records: Records, again: str | None = None) -> list[str]:
