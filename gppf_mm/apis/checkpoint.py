@@ -10,11 +10,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import nn
 
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.loading import load_whole
+from gppf_mm.utils.loading import load_whole, state_differences
 from gppf_mm.utils.sharded_files import read_folder
 
 # What decides which plan is drawn from the same parameters.
@@ -119,26 +119,11 @@ def check_checkpoint(
             f"The checkpoint {str(path)!r} is of another config: it has the tasks "
             f"{', '.join(tasks[0])}, and the config has {', '.join(tasks[1])}."
         )
-    differences = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-        "of another shape": [
-            f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
-            for name, value in expected.items()
-            if name in found
-            and isinstance(value, Tensor)  # Else it is what a task weighting remembers.
-            and found[name].shape != value.shape
-        ],
-    }
-    if any(differences.values()):
-        listed = "; ".join(
-            f"{len(names)} {kind} ({', '.join(names[:2])}{', ...' * (len(names) > 2)})"
-            for kind, names in differences.items()
-            if names
-        )
+    differences = state_differences(found, expected)
+    if differences:
         raise ValueError(
             f"The checkpoint {str(path)!r} is of another config: compared with its "
-            f"weights the model has {listed}. Use the config that the run wrote "
+            f"weights the model has {differences}. Use the config that the run wrote "
             "beside its checkpoints."
         )
     _check_routing(cfg, content, path)

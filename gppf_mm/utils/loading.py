@@ -1,6 +1,7 @@
-"""Strict loading of stock models that leave out a part of their own state."""
+"""State dicts that have to fit."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,3 +27,33 @@ def load_whole(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"Error(s) in loading state_dict for {type(model).__name__}: missing "
             f"key(s) {missing}, unexpected key(s) {found.unexpected_keys}."
         )
+
+
+def state_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Say how the names and shapes in two state dicts differ.
+
+    Args:
+        found: The state dict of a file.
+        expected: That of a model. What is no tensor, such as what a task weighting
+            remembers, has a name alone.
+
+    Returns:
+        How many names are missing, unexpected or of another shape, with two examples
+        each; nothing if none is.
+    """
+    kinds = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
+            for name, value in expected.items()
+            if isinstance(value, Tensor)
+            and isinstance(found.get(name), Tensor)
+            and found[name].shape != value.shape
+        ],
+    }
+    return "; ".join(
+        f"{len(names)} {kind} ({', '.join(names[:2])}{', ...' * (len(names) > 2)})"
+        for kind, names in kinds.items()
+        if names
+    )

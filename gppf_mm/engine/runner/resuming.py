@@ -7,8 +7,9 @@ from typing import Any
 from zipfile import is_zipfile
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from gppf_mm.utils.loading import state_differences
 from gppf_mm.utils.sharded_files import outline_folder
 
 from .checkpoints import remove
@@ -43,7 +44,7 @@ def check_resumable(path: str, model: nn.Module) -> None:
             f"{type(content).__name__} without {missing[0]!r}, and is no checkpoint of "
             f"a training run. {_REMEDY}"
         )
-    differences = _differences(content["state_dict"], model.state_dict())
+    differences = state_differences(content["state_dict"], model.state_dict())
     if differences:
         raise ValueError(
             f"The checkpoint {path!r} cannot be resumed from, for it is of another "
@@ -82,23 +83,3 @@ def remove_partial(folder: Path) -> None:
 
 def _mapping(content: Any) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
-
-
-def _differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Say how the names and shapes in two state dicts differ."""
-    kinds = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-        "of another shape": [
-            f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
-            for name, value in expected.items()
-            if isinstance(value, Tensor)
-            and isinstance(found.get(name), Tensor)
-            and found[name].shape != value.shape
-        ],
-    }
-    return "; ".join(
-        f"{len(names)} {kind} ({', '.join(names[:2])}{', ...' * (len(names) > 2)})"
-        for kind, names in kinds.items()
-        if names
-    )
