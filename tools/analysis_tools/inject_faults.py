@@ -7,6 +7,7 @@ import platform
 import shutil
 import signal
 import tempfile
+import time
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -84,6 +85,7 @@ def main() -> None:
 
 def run(args: argparse.Namespace, folder: Path) -> bool:
     """Run the suite and write what was asked for; return whether all was good."""
+    started = time.monotonic()
     suite = FaultSuite(folder, args.config, ROOT / "tools/train.py")
     trials = []
     with Progress(console=Console(stderr=True)) as progress:
@@ -102,13 +104,14 @@ def run(args: argparse.Namespace, folder: Path) -> bool:
             )
         ranks = kill_ranks(suite.starter, suite.config, suite.folder, args.seed)
         print(ranks, flush=True)
+    about = facts(args) | {"Took": f"{(time.monotonic() - started) / 60:.0f} minutes"}
     if args.json:
-        content = dict(facts=facts(args), trials=[asdict(item) for item in trials])
+        content = dict(facts=about, trials=[asdict(item) for item in trials])
         content["refusals"] = [asdict(item) for item in refusals]
         content["ranks"] = asdict(ranks) if ranks else None
         Path(args.json).write_text(json.dumps(content, indent=1))
     if args.report:
-        text = report(facts(args), trials, refusals, ranks)
+        text = report(about, trials, refusals, ranks)
         replace_report(Path(args.report), text)
     results = [*trials, *([ranks] if ranks else [])]
     return all(item.good for item in results) and not any(r.wrong for r in refusals)
