@@ -29,7 +29,14 @@ from .parts import (
 from .protocol import check_task_model
 from .sync_bn import revert_sync_bn
 
-_LEGO_KEYS = ("num_units", "router", "placement", "mismatch", "init")
+_LEGO_KEYS = (
+    "num_units",
+    "router",
+    "placement",
+    "mismatch",
+    "channels_last",
+    "init",
+)
 
 Batch = Any  # What a stock loader yields: a dict, a tuple or a list.
 
@@ -48,8 +55,8 @@ class GPPF(BaseModel):
             ``_scope_`` (``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``) or full type
             names.
         lego: The shared network: ``num_units``, ``router``, and optionally
-            ``placement`` and ``mismatch`` (see `LegoNetwork`) and ``init`` (see
-            `initialise`).
+            ``placement``, ``mismatch`` and ``channels_last`` (see `LegoNetwork`) and
+            ``init`` (see `initialise`).
         loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
         share: Attributes of the stock models that are shared. A task whose model has
             no such part, or one without parameters, takes no part in it; the backbone
@@ -121,6 +128,7 @@ class GPPF(BaseModel):
             lego["router"],
             lego.get("placement", ()),
             lego.get("mismatch", "error"),
+            lego.get("channels_last", False),
         )
         for task in self.tasks:
             check_ties(task, names[task], self.network.shared_names(task), self.share)

@@ -13,9 +13,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
 
+from gppf_mm.models.compilation import compile_networks
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
+from .building import unwrap
 from .checkpoints import find_latest_checkpoint, replace_file
 from .config_text import CachedTextConfig
 
@@ -107,6 +109,10 @@ class SIMTRunner(Runner):
             super().scale_lr(optim_wrapper, auto_scale_lr)
         finally:
             self._train_dataloader = loaders
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the tasks' networks if the config says so, not the whole step."""
+        compile_networks(unwrap(self.model), self.cfg.get("compile", False))
 
     def load_or_resume(self) -> None:
         """Load or resume a checkpoint, by default the last whole one."""
