@@ -30,7 +30,14 @@ from .task_step import Batch
 from .timing import TaskTimer
 from .weighting import build_weighting
 
-_LEGO_KEYS = ("num_units", "router", "placement", "mismatch", "init")
+_LEGO_KEYS = (
+    "num_units",
+    "router",
+    "placement",
+    "mismatch",
+    "channels_last",
+    "init",
+)
 
 
 @MODELS.register_module()
@@ -47,8 +54,8 @@ class GPPF(SIMTModel):
             ``_scope_`` (``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``) or full type
             names.
         lego: The shared network: ``num_units``, ``router``, and optionally
-            ``placement`` and ``mismatch`` (see `LegoNetwork`) and ``init`` (see
-            `initialise`).
+            ``placement``, ``mismatch`` and ``channels_last`` (see `LegoNetwork`) and
+            ``init`` (see `initialise`).
         loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
         share: Attributes of the stock models that are shared. A task whose model has
             no such part, or one without parameters, takes no part in it; the backbone
@@ -135,6 +142,7 @@ class GPPF(SIMTModel):
             lego["router"],
             lego.get("placement", ()),
             lego.get("mismatch", "error"),
+            lego.get("channels_last", False),
         )
         for task in self.tasks:
             check_ties(task, names[task], self.network.shared_names(task), self.share)

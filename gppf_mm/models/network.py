@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
 
+from .channels_last import take_channels_last, to_channels_last
 from .lego import (
     Difference,
     Grouping,
@@ -48,6 +49,8 @@ class LegoNetwork(nn.Module):
         mismatch: What happens to parameters in which the tasks that have a part
             differ: ``'error'``, or ``'private'``, each task keeps its own. Defaults to
             ``'error'``.
+        channels_last: Run convolutions in ``torch.channels_last``, which on a GPU with
+            AMP is the faster format. Defaults to False.
 
     Raises:
         ValueError: If a placement rule matches nothing, or the tasks disagree on a
@@ -61,6 +64,7 @@ class LegoNetwork(nn.Module):
         router: dict,
         placement: Sequence[PlacementRule] = (),
         mismatch: Mismatch = "error",
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         networks = {task: nn.ModuleDict(modules) for task, modules in parts.items()}
@@ -102,6 +106,10 @@ class LegoNetwork(nn.Module):
         self._skeletons = {
             task: Skeleton(network, placements[task])
             for task, network in networks.items()
+        }
+        self._channels_last = {
+            task: take_channels_last(modules) if channels_last else frozenset()
+            for task, modules in parts.items()
         }
 
     def shared_names(self, task: str) -> tuple[str, ...]:
@@ -164,6 +172,7 @@ class LegoNetwork(nn.Module):
         if self.gather is not None:
             self._cache.clear()  # For all tasks there may be no room.
             weights = self.gather(task, weights)
+        weights = to_channels_last(weights, self._channels_last[task])
         tied = {name: weights[first] for name, first in skeleton.aliases.items()}
         return weights | tied
 

@@ -11,6 +11,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS, OPTIMIZERS, RUNNERS
 from mmengine.runner import Runner
 from torch import nn
+from torch._dynamo.utils import counters
 
 from gppf_mm.engine.runner.checkpoints import find_latest_checkpoint
 from tests.runs import make_tiny_toy, tiny_config
@@ -153,6 +154,34 @@ def test_accumulation_and_clipping(tmp_path: Path):
     # Five iterations: two steps of two, and the remainder.
     assert len(steps) == 3
     assert all(norm == pytest.approx(0.5, rel=1e-3) for norm in steps)
+
+
+@pytest.mark.slow
+def test_compiling_and_checkpointing_activations_change_no_loss(tmp_path: Path):
+    """MMEngine's two keys, with names of the multi-task model."""
+    losses, states = [], []
+    for name, options in dict(
+        plain={},
+        both=dict(
+            compile=dict(backend="eager"),
+            activation_checkpointing=["tasks.det.backbone.layer1"],
+        ),
+    ).items():
+        options |= {"custom_hooks": [dict(type="Recorder")], "train_cfg.max_iters": 2}
+        torch._dynamo.reset()
+        counters.clear()
+        cfg = tiny_config(tmp_path / name, options)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.pop("save_best")
+        cfg.default_hooks.checkpoint.pop("rule")
+        runner = RUNNERS.build(cfg)
+        runner.train()
+        losses.append([item["loss"].item() for item in recorder(runner).logged])
+        states.append(torch.load(tmp_path / name / "iter_2.pth", weights_only=True))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert states[1]["state_dict"].keys() == states[0]["state_dict"].keys()
+    # Three backbones and a pyramid.
+    assert counters["stats"]["unique_graphs"] == 4
 
 
 def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch):

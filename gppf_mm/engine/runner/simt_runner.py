@@ -14,6 +14,7 @@ from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
 
 from gppf_mm.engine.distributed import SIMTFullyShardedDataParallel
+from gppf_mm.models.compilation import compile_networks
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
@@ -128,6 +129,10 @@ class SIMTRunner(Runner):
             super().scale_lr(optim_wrapper, auto_scale_lr)
         finally:
             self._train_dataloader = loaders
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the tasks' networks if the config says so, not the whole step."""
+        compile_networks(unwrap(self.model), self.cfg.get("compile", False))
 
     def load_or_resume(self) -> None:
         """Load or resume a checkpoint, by default the last one.
