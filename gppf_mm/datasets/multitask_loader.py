@@ -5,6 +5,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from gppf_mm.utils.signals import held
+
 
 class MultiTaskDataLoader:
     """Runs through the stock loader of each task in turn.
@@ -23,7 +25,9 @@ class MultiTaskDataLoader:
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each batch with the name of its task."""
         for task, loader in self.loaders.items():
-            for batch in loader:
+            with held():
+                batches = iter(loader)
+            for batch in batches:
                 yield task, batch
 
     def sizes(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from gppf_mm.utils.signals import listen, unheard
+from gppf_mm.utils.signals import held, listen, unheard
 
 # Seconds for a killed process to be gone.
 _PATIENCE = 5
@@ -82,7 +82,8 @@ class WorkerPool:
         # A run that ends anyhow would wait for workers that ignore SIGTERM.
         atexit.register(self._kill)
         try:
-            self._items = iter(loader)
+            with held():
+                self._items = iter(loader)
             self._workers = [item for item in active_children() if item not in others]
             yield from self._items
         finally:

@@ -21,6 +21,20 @@ def listen(handler: Callable[..., Any] | signal.Handlers) -> None:
             signal.signal(number, handler)
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block ends.
+
+    A worker that is started in the block holds them back from its first moment on:
+    PyTorch gives it a handler of SIGTERM, which ends it, before it can choose another.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_to_parent() -> None:
     """Let a worker process ignore SIGINT and SIGTERM that do not come from its parent.
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import signal
 from contextlib import suppress
 from functools import partial
 from multiprocessing import active_children
@@ -14,6 +15,8 @@ from mmengine.registry import HOOKS, RUNNERS
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from gppf_mm.datasets.multitask_loader import MultiTaskDataLoader
+from gppf_mm.datasets.pool import WorkerPool
 from gppf_mm.engine.runner.multitask_eval_loops import _begin_worker
 from gppf_mm.engine.runner.resuming import check_resumable, remove_partial
 from tests.runs import make_tiny_toy, tiny_config
@@ -174,3 +177,22 @@ def test_a_signal_to_the_job_ends_no_worker_of_a_validation():
     worker.terminate()
     worker.join(5)
     assert worker.exitcode == 0
+
+
+def note_held(file: Path, worker: int) -> None:
+    """Write the signals that a worker holds back when it starts."""
+    file.write_text(repr(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))))
+
+
+@pytest.mark.parametrize("loader", ["train", "val"])
+def test_a_signal_ends_no_worker_that_is_just_starting(tmp_path: Path, loader: str):
+    file = tmp_path / "held"
+    start = partial(note_held, file)
+    if loader == "val":
+        stock = DataLoader(range(2), num_workers=1, worker_init_fn=start)
+        list(MultiTaskDataLoader({"task": stock}))
+    else:
+        pool = WorkerPool(num_workers=1, init_fns=[start])
+        list(pool.run(range(2), range(2)))
+    assert file.read_text() == repr([signal.SIGINT, signal.SIGTERM])
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()

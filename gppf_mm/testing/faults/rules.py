@@ -59,12 +59,14 @@ def complaints(
         The complaints, empty if there are none.
     """
     wrong = []
-    trained = any(event.name == "begin" for event in events)
     last = max((e.iteration for e in events if e.name == "stepped"), default=0)
     codes = kind.codes
-    if not trained or last == ITERATIONS:
-        # Before and after training a signal does what Python does with it.
-        codes += (0, 1, *(128 - item for item in codes))
+    if last == ITERATIONS:
+        # No step is left after which the run could end.
+        codes += (0, *(128 - item for item in codes))
+    if not any(event.name == "begin" for event in events):
+        # Before training a signal does what Python does with it.
+        codes += (1, *(128 - item for item in codes))
     if code is None:
         wrong.append("hangs")
     elif code not in codes:
