@@ -175,7 +175,7 @@ def run_counted(rank: int) -> tuple[int, int, list[str]]:
     def count(bucket):
         nonlocal sent
         result = send(bucket)
-        sent += result.flat.nbytes
+        sent += sum(item.nbytes for item in result.averages)
         events.append("sent")
         return result
 

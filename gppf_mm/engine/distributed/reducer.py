@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
+from .averaging import average
 from .control import ControlGroup
 
 
@@ -14,6 +15,7 @@ class _Bucket:
     """Parameters of one dtype and device whose gradients travel together."""
 
     parameters: list[nn.Parameter]
+    size: int = 0  # In bytes.
     waiting: int = 0
 
 
@@ -23,7 +25,7 @@ class _Sent:
 
     parameters: list[nn.Parameter]
     present: list[bool]
-    flat: Tensor
+    averages: list[Tensor]
     work: distributed.Work
 
 
@@ -96,11 +98,11 @@ class GradientReducer:
         late = [rest is not None for rest in rests]
         flags = self._control.any_of([*present, *late])
         present, late = flags[: len(present)], flags[len(present) :]
-        averages = [view for sent in self._sent for view in _receive(sent)]
-        for parameter, average, there in zip(
-            parameters, averages, present, strict=True
-        ):
-            parameter.grad = average if there else None
+        for sent in self._sent:
+            sent.work.wait()
+        averages = [item for sent in self._sent for item in sent.averages]
+        for parameter, mean, there in zip(parameters, averages, present, strict=True):
+            parameter.grad = mean if there else None
         self._add_rests(parameters, rests, late)
         self.begin((), ())
 
@@ -113,10 +115,10 @@ class GradientReducer:
         for parameter, rest, is_late in zip(parameters, rests, late, strict=True):
             if is_late:
                 rest = torch.zeros_like(parameter) if rest is None else rest
-                rest = rest / distributed.get_world_size()
-                distributed.all_reduce(rest)
+                (mean,), work = average([rest])
+                work.wait()
                 before = parameter.grad
-                parameter.grad = rest if before is None else before + rest
+                parameter.grad = mean if before is None else before + mean
 
     def _enter_stage(self) -> None:
         self._launched = 0
@@ -154,34 +156,25 @@ def _buckets(
 ) -> Iterator[_Bucket]:
     """Divide a stage's parameters, in the reverse order: that of backward passes."""
     open_buckets: dict[tuple[torch.dtype, torch.device], _Bucket] = {}
-    sizes: dict[int, int] = {}
     for parameter in reversed(parameters):
         kind = (parameter.dtype, parameter.device)
         bucket = open_buckets.setdefault(kind, _Bucket([]))
         bucket.parameters.append(parameter)
-        size = sizes.get(id(bucket), 0) + parameter.numel() * parameter.element_size()
-        sizes[id(bucket)] = size
-        if size >= bucket_bytes:
+        bucket.size += parameter.nbytes
+        if bucket.size >= bucket_bytes:
             yield open_buckets.pop(kind)
     yield from open_buckets.values()
 
 
 def _send(bucket: _Bucket) -> _Sent:
     gradients = [item.grad for item in bucket.parameters]
-    flats = [
-        (torch.zeros_like(item) if gradient is None else gradient).flatten()
-        for item, gradient in zip(bucket.parameters, gradients, strict=True)
-    ]
-    flat = torch.cat(flats).div_(distributed.get_world_size())
-    work = distributed.all_reduce(flat, async_op=True)
+    present = [gradient is not None for gradient in gradients]
+    averages, work = average(
+        [
+            torch.zeros_like(item) if gradient is None else gradient
+            for item, gradient in zip(bucket.parameters, gradients, strict=True)
+        ]
+    )
     for parameter in bucket.parameters:
         parameter.grad = None
-    present = [gradient is not None for gradient in gradients]
-    return _Sent(bucket.parameters, present, flat, work)
-
-
-def _receive(sent: _Sent) -> Iterator[Tensor]:
-    sent.work.wait()
-    sizes = [parameter.numel() for parameter in sent.parameters]
-    for parameter, flat in zip(sent.parameters, sent.flat.split(sizes), strict=True):
-        yield flat.view_as(parameter)
+    return _Sent(bucket.parameters, present, averages, work)

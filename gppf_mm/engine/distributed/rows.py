@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
 from gppf_mm.models.gradients import GradientRows
 
+from .averaging import average
 from .control import ControlGroup
 
 
@@ -82,22 +83,19 @@ class RowReducer:
             kinds.setdefault((parameter.dtype, parameter.device), []).append(parameter)
         works = []
         for members in kinds.values():
-            flat = torch.cat([_gradient(row.get(item), item) for item in members])
-            flat.div_(distributed.get_world_size())
-            works.append(distributed.all_reduce(flat, async_op=True))
-            parts = flat.split([item.numel() for item in members])
-            for item, part in zip(members, parts, strict=True):
-                row[item] = part.view_as(item)
+            averages, work = average(
+                [
+                    row[item] if item in row else torch.zeros_like(item)
+                    for item in members
+                ]
+            )
+            works.append(work)
+            row.update(zip(members, averages, strict=True))
         self._sent.append(_Sent(task, parameters, present, works))
 
     def _average_losses(self) -> None:
         losses = self._rows.losses
         if losses:
-            values = torch.stack([losses[task] for task in self._trained])
-            values.div_(distributed.get_world_size())
-            distributed.all_reduce(values)
-            losses.update(zip(self._trained, values.unbind(), strict=True))
-
-
-def _gradient(gradient: Tensor | None, parameter: nn.Parameter) -> Tensor:
-    return (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
+            averages, work = average([losses[task] for task in self._trained])
+            work.wait()
+            losses.update(zip(self._trained, averages, strict=True))

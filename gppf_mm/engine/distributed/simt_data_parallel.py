@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, distributed, nn
 
 from gppf_mm.registry import MODEL_WRAPPERS
 from gppf_mm.utils.batches import batches_of
 
+from .averaging import average
 from .control import ControlGroup
 from .reducer import GradientReducer
 from .rows import RowReducer
@@ -193,11 +193,9 @@ def _average_changes(tensors: list[Tensor], before: list[Tensor]) -> None:
     """
     if not tensors:
         return
-    changes = [
-        (tensor - old).flatten() for tensor, old in zip(tensors, before, strict=True)
-    ]
-    flat = torch.cat(changes).div_(distributed.get_world_size())
-    distributed.all_reduce(flat)
-    sizes = [tensor.numel() for tensor in tensors]
-    for tensor, old, change in zip(tensors, before, flat.split(sizes), strict=True):
-        tensor.copy_(old + change.view_as(old))
+    changes, work = average(
+        [tensor - old for tensor, old in zip(tensors, before, strict=True)]
+    )
+    work.wait()
+    for tensor, old, change in zip(tensors, before, changes, strict=True):
+        tensor.copy_(old + change)

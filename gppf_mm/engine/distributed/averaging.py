@@ -1,0 +1,23 @@
+"""One collective for many tensors."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, distributed
+
+
+def average(tensors: Sequence[Tensor]) -> tuple[list[Tensor], distributed.Work]:
+    """Begin to average tensors over the ranks.
+
+    Args:
+        tensors: At least one, all on one device; they are left as they are.
+
+    Returns:
+        The averages, of the same shapes, which are there when the work is done.
+    """
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    flat.div_(distributed.get_world_size())
+    work = distributed.all_reduce(flat, async_op=True)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    pairs = zip(parts, tensors, strict=True)
+    return [part.view_as(tensor) for part, tensor in pairs], work
