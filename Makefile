@@ -11,6 +11,7 @@
 #   WHEELS       a folder of prebuilt wheels, used if it exists
 #   PIP_ARGS     more options for each `pip install`: -vv shows its progress
 #   PYTEST_ARGS  more options for pytest, such as -m "not slow"
+#   TEST_JOBS    processes that share the tests (default: 2), of up to 3 GB each
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,6 +23,7 @@ PYTHON ?=
 WHEELS ?= ../shared/wheels
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+TEST_JOBS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -48,7 +50,7 @@ demo: $(READY)
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
 test: $(READY)
 	@echo "==> Tests and docstring examples"
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(READY)
 	@echo "==> Lint: ruff check, ruff format, mypy (up to half a minute the first time)"

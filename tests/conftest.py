@@ -1,6 +1,7 @@
 """Fixtures shared by all tests, and the table of the identities' errors."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -17,6 +18,13 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_memory() -> Iterator[None]:
+    """Free what a module's runners and hooks keep alive by naming each other."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The pre-training configs take a step on stand-ins of their data sets."""
 
+import gc
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stand_ins")
     write_stand_ins(root)
     return root
+
+
+@pytest.fixture(autouse=True)
+def _free_memory() -> Iterator[None]:
+    """Free one test's gigabytes before the next takes its own."""
+    yield
+    gc.collect()
 
 
 def shrink(cfg: dict[str, Any]) -> None:

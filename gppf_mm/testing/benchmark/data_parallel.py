@@ -1,6 +1,9 @@
 """A distributed SIMT step against one that uses stock DDP task by task."""
 
+import statistics
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +23,7 @@ from .tasks import (
     optimizer_for,
     set_up,
 )
-from .timing import Call, interleave, ratio_figure
+from .timing import Call, interleave, milliseconds, ratio_figure
 
 # Fixed routes, two of four units: DDP takes the logits of a learned router for unused.
 _UNITS = 4
@@ -29,26 +32,45 @@ _ROUTES = dict(
 )
 
 
+# The longer edge of the images, in pixels: the smaller, the more reducing counts.
+_SIZE, _SMALLER = 192, (128, 64)
+
+
 def dp_over_naive(options: Options) -> list[Figure]:
-    """Compare 2-process steps over gloo."""
-    times = run_ranks(time_ranks, options)
+    """Compare 2-process steps over gloo, at several sizes of the images."""
     what = (
         "SIMT data-parallel step, 2 processes / stock DDP, find_unused_parameters, "
-        "a sync per task"
+        f"a sync per task; {_SIZE} pixels"
     )
-    return [ratio_figure("dp_over_naive", what, times, Goal("<=", 0.80))]
+    figures = [_figure("dp_over_naive", what, _SIZE, Goal("<=", 0.80), options)]
+    for size in _SMALLER:
+        what = f"the same, {size} pixels"
+        figures.append(_figure(f"dp_over_naive_{size}", what, size, None, options))
+    return figures
 
 
-def time_ranks(options: Options) -> dict[str, list[float]]:
-    """Time both sides in one of the ranks."""
-    ours, theirs = data_parallel_steps(options)
-    calls = {"SIMT": together(ours), "DDP": together(theirs)}
+def _figure(
+    key: str, what: str, size: int, goal: Goal | None, options: Options
+) -> Figure:
+    times = run_ranks(partial(time_ranks, size=size), options)
+    alone = times.pop("no reduction")
+    figure = ratio_figure(key, what, times, goal)
+    sides = {**figure.sides, "no reduction": milliseconds(statistics.median(alone))}
+    return replace(figure, sides=sides)
+
+
+def time_ranks(options: Options, size: int) -> dict[str, list[float]]:
+    """Time both sides in one of the ranks, and what no reduction can undercut."""
+    ours, theirs = data_parallel_steps(options, size)
+    alone = Step(ours.model.module, ours.data)
+    sides = {"SIMT": ours, "DDP": theirs, "no reduction": alone}
+    calls = {name: together(call) for name, call in sides.items()}
     return interleave(calls, options, agree)
 
 
-def data_parallel_steps(options: Options) -> tuple[Step, "NaiveStep"]:
-    """Set up both steps in one of the ranks."""
-    cfg, batches = set_up(RECIPES, options, size=192)
+def data_parallel_steps(options: Options, size: int) -> tuple[Step, "NaiveStep"]:
+    """Set up both steps in one of the ranks, for images of so many pixels a side."""
+    cfg, batches = set_up(RECIPES, options, size=size)
     model = build_gppf(cfg, _UNITS, _ROUTES, options)
     wrapper = MODEL_WRAPPERS.build(dict(type="SIMTDataParallel", module=model))
     ours = Step(wrapper, batches)

@@ -31,7 +31,7 @@ def interleave(
     go_on: Callable[[bool], bool] | None = None,
     clock: Callable[[Call], float] | None = None,
 ) -> dict[str, list[float]]:
-    """Time calls in turns, ABAB..., so that drift of the machine meets all alike.
+    """Time calls in turns, ABBA..., so that drift of the machine meets all alike.
 
     Args:
         calls: What to time, by name.
@@ -50,7 +50,8 @@ def interleave(
     times: dict[str, list[float]] = {name: [] for name in calls}
     rounds, start = 0, time.perf_counter()
     while True:
-        for name, call in calls.items():
+        turn = list(calls.items())
+        for name, call in turn if rounds % 2 == 0 else reversed(turn):
             times[name].append(seconds(call))
         rounds += 1
         is_time_left = time.perf_counter() - start < options.seconds
