@@ -3,6 +3,7 @@
 from .gppf import GPPF
 from .network import LegoNetwork
 from .protocol import TaskModel
+from .regularizers import BalanceLoss, EntropyLoss, SharingLoss
 from .routers import (
     BaseRouter,
     FixedRouter,
@@ -14,11 +15,14 @@ from .routers import (
 
 __all__ = [
     "GPPF",
+    "BalanceLoss",
     "BaseRouter",
+    "EntropyLoss",
     "FixedRouter",
     "GumbelTopKRouter",
     "LearnedRouter",
     "LegoNetwork",
+    "SharingLoss",
     "SoftRouter",
     "TaskModel",
     "TopKRouter",

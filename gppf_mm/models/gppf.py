@@ -23,6 +23,7 @@ from .parts import (
     part_paths,
 )
 from .protocol import check_task_model
+from .regularizers import build_regularizers
 from .simt_step import SIMTModel
 from .sync_bn import revert_sync_bn
 from .task_clip import build_task_clip
@@ -37,6 +38,7 @@ _LEGO_KEYS = (
     "mismatch",
     "channels_last",
     "init",
+    "regularizers",
 )
 
 
@@ -54,8 +56,9 @@ class GPPF(SIMTModel):
             ``_scope_`` (``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``) or full type
             names.
         lego: The shared network: ``num_units``, ``router``, and optionally
-            ``placement``, ``mismatch`` and ``channels_last`` (see `LegoNetwork`) and
-            ``init`` (see `initialise`).
+            ``placement``, ``mismatch`` and ``channels_last`` (see `LegoNetwork`),
+            ``init`` (see `initialise`) and ``regularizers`` of the routes (see
+            `build_regularizers`).
         loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
         share: Attributes of the stock models that are shared. A task whose model has
             no such part, or one without parameters, takes no part in it; the backbone
@@ -147,6 +150,9 @@ class GPPF(SIMTModel):
         for task in self.tasks:
             check_ties(task, names[task], self.network.shared_names(task), self.share)
         self.weighting = weigher
+        self.regularizers = build_regularizers(
+            lego.get("regularizers", ()), self.network.router
+        )
 
     def init_weights(self) -> None:
         """Give bank and tasks their first values; see `initialise`."""

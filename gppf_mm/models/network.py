@@ -26,6 +26,7 @@ from .lego import (
     place_parameters,
     settle_placements,
 )
+from .plans import PlanCache
 
 Parts = Mapping[str, nn.Module]
 
@@ -101,6 +102,7 @@ class LegoNetwork(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0
         self._cache: dict[str, _Cached] = {}
+        self._plans = PlanCache()
         # Makes whole weights of a bank that is sharded; see `ShardedWeights`.
         self.gather: Callable[[str, dict[str, Tensor]], dict[str, Tensor]] | None = None
         self._skeletons = {
@@ -123,7 +125,19 @@ class LegoNetwork(nn.Module):
     def active_parameters(self, task: str) -> list[nn.Parameter]:
         """Return what of bank and router a task trains in the present step."""
         trained = frozenset(self.shared_names(task)) - self.frozen_names(task)
-        return self._sources(self.draw(task), trained, task)
+        logits = self.router.trained_parameters(task, self._step)
+        return [*self._sources(self.draw(task), trained), *logits]
+
+    def rest_frozen_routes(self) -> None:
+        """Take away gradients that routes got earlier in the step that freezes them."""
+        trained = {
+            id(parameter)
+            for task in self.router.tasks
+            for parameter in self.router.trained_parameters(task, self._step)
+        }
+        for parameter in self.router.parameters():
+            if id(parameter) not in trained:
+                parameter.grad = None
 
     @property
     def iteration(self) -> int:
@@ -136,15 +150,15 @@ class LegoNetwork(nn.Module):
         self.step.fill_(step)
 
     def draw(self, task: str) -> RoutingPlan:
-        """Draw a task's plan for the present step."""
-        return self.router.draw(task, self._step)
+        """Return a task's plan for the present step, which is drawn once."""
+        return self._plans.draw(self.router, task, self._step)
 
     def weights(self, task: str, plan: RoutingPlan | None = None) -> dict[str, Tensor]:
         """Assemble a task's weights.
 
         Args:
             task: The task.
-            plan: Its plan. Defaults to None, a fresh draw.
+            plan: Its plan. Defaults to None, that of the present step.
 
         Returns:
             The weights by name, tied ones by all their names. In evaluation mode
@@ -159,7 +173,8 @@ class LegoNetwork(nn.Module):
             plan = self.draw(task)
             weights = self._assemble(task, plan, frozenset())
             names = frozenset(self._skeletons[task].names)
-            sources = self._sources(plan, names, task)
+            sources = self._sources(plan, names)
+            sources += self.router.parameters_of(task)
             self._cache[task] = _Cached(weights, sources)
         return self._cache[task].weights
 
@@ -177,9 +192,9 @@ class LegoNetwork(nn.Module):
         return weights | tied
 
     def _sources(
-        self, plan: RoutingPlan, names: frozenset[str], task: str
+        self, plan: RoutingPlan, names: frozenset[str]
     ) -> list[nn.Parameter]:
-        """Return the parameters from which a plan makes the weights of these names."""
+        """Return what of the bank a plan makes the weights of these names from."""
         units = [
             self.bank.unit(name, unit)
             for name in self.bank.lego_names
@@ -187,7 +202,7 @@ class LegoNetwork(nn.Module):
             for unit in plan.routes[self.groups[name]].units
         ]
         shared = [self.bank.parameter(n) for n in self.bank.shared_names if n in names]
-        return [*units, *shared, *self.router.parameters_of(task)]
+        return [*units, *shared]
 
     @contextmanager
     def activate(self, task: str, plan: RoutingPlan | None = None) -> Iterator[None]:
@@ -195,7 +210,7 @@ class LegoNetwork(nn.Module):
 
         Args:
             task: The task.
-            plan: Its plan. Defaults to None, a fresh draw.
+            plan: Its plan. Defaults to None, that of the present step.
         """
         skeleton = self._skeletons[task]
         skeleton.lay(self.weights(task, plan))
@@ -205,17 +220,21 @@ class LegoNetwork(nn.Module):
             skeleton.clear()
 
     def train(self, mode: bool = True) -> "LegoNetwork":
-        """Set the mode and forget cached weights, which `.data` may have changed."""
-        self._cache.clear()
+        """Set the mode; forget weights and plans, which `.data` may have changed."""
+        self._forget()
         return super().train(mode)
 
     def _apply(self, fn, recurse: bool = True) -> "LegoNetwork":
-        self._cache.clear()
+        self._forget()
         return super()._apply(fn, recurse)
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._plans.clear()
 
     def _load_from_state_dict(self, *args) -> None:
         super()._load_from_state_dict(*args)
-        self._cache.clear()
+        self._forget()
         self._step = int(self.step)
 
 

@@ -13,6 +13,7 @@ from .combiner import GradientCombiner
 from .gradients import GradientRows
 from .labels import check_labels
 from .network import LegoNetwork
+from .regularizers import regularize
 from .task_step import Batch, TaskStep
 from .timing import TaskTimer
 
@@ -25,12 +26,14 @@ class SIMTModel(TaskStep):
         network: What the tasks share.
         combiner: Joins the tasks' gradients where they are kept apart.
         timer: Measures how long each task takes.
+        regularizers: What the routes are drawn to besides the tasks' losses.
     """
 
     tasks: nn.ModuleDict
     network: LegoNetwork
     combiner: GradientCombiner
     timer: TaskTimer
+    regularizers: nn.ModuleList
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -134,8 +137,18 @@ class SIMTModel(TaskStep):
             optim_wrapper: The wrapper whose step comes next.
 
         Returns:
-            More values to log; none where nothing was kept apart.
+            More values to log.
         """
+        log = self._combine_rows(optim_wrapper)
+        network = self.network
+        network.rest_frozen_routes()
+        log |= regularize(
+            self.regularizers, network.router, network.iteration, optim_wrapper
+        )
+        return log
+
+    def _combine_rows(self, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Join what was kept apart; return values to log."""
         if not self.keeps_apart(optim_wrapper):
             self.combiner.end()
             return {}

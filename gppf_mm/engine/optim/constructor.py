@@ -14,6 +14,8 @@ from .agreement import agree
 from .multipliers import NEUTRAL, Multipliers, read_multipliers
 
 _WHERE = "optim_wrapper.paramwise_cfg"
+# What the router can have of its own, and the multiplier that it replaces.
+_VALUES = dict(lr="lr_mult", weight_decay="decay_mult")
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -40,12 +42,15 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             * ``bank``: ``lr_mult`` and ``decay_mult`` for all units and shared
               parameters (default: 1);
             * ``router`` and ``weighting``: ``lr_mult`` (default: 1) and ``decay_mult``
-              (default: 0).
+              (default: 0);
+            * ``router``: instead of these ``lr`` and ``weight_decay``, which are not
+              multiplied.
 
             Defaults to None.
 
     Raises:
-        ValueError: If a key is unknown or a multiplier is no number from 0.
+        ValueError: If a key is unknown, a value is no number from 0, or the router has
+            both a value and a multiplier.
 
     Examples:
         >>> wrapper = dict(optimizer=dict(type="AdamW", lr=1e-4, weight_decay=0.05))
@@ -70,13 +75,14 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             for task, item in self.rules.items()
         }
         for part in ("bank", "router", "weighting"):
-            check_names(
-                f"{_WHERE}.{part}", cfg.get(part, {}), ("lr_mult", "decay_mult")
-            )
+            names = ("lr_mult", "decay_mult", *(_VALUES if part == "router" else ()))
+            check_names(f"{_WHERE}.{part}", cfg.get(part, {}), names)
+        router = dict(cfg.get("router", {}))
+        self.values_of_router = _take_values(f"{_WHERE}.router", router)
         self.of_bank = _factors(f"{_WHERE}.bank", cfg.get("bank", {}))
-        self.of_router, self.of_weighting = (
-            _factors(f"{_WHERE}.{part}", cfg.get(part, {}), decay=0.0)
-            for part in ("router", "weighting")
+        self.of_router = _factors(f"{_WHERE}.router", router, decay=0.0)
+        self.of_weighting = _factors(
+            f"{_WHERE}.weighting", cfg.get("weighting", {}), decay=0.0
         )
         # An empty one would make the stock class skip `add_params`.
         super().__init__(optim_wrapper_cfg, cfg or dict(tasks={}))
@@ -109,12 +115,17 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         check_names(f"{_WHERE}.tasks", self.rules, module.task_names)
         multipliers = self._multipliers(module)
-        groups: dict[Multipliers, list[nn.Parameter]] = {}
+        values = self.values_of_router
+        router = {id(item) for item in module.network.router.parameters() if values}
+        groups: dict[tuple[Multipliers, bool], list[nn.Parameter]] = {}
         for parameter in module.parameters():
             own = multipliers.get(id(parameter), NEUTRAL)
             if parameter.requires_grad and own is not None:
-                groups.setdefault(own, []).append(parameter)
-        params.extend(self._group(own, members) for own, members in groups.items())
+                key = (own, id(parameter) in router)
+                groups.setdefault(key, []).append(parameter)
+        for (own, of_router), members in groups.items():
+            group = self._group(own, members)
+            params.append({**group, **values} if of_router else group)
 
     def _group(self, own: Multipliers, members: list[nn.Parameter]) -> dict[str, Any]:
         group: dict[str, Any] = dict(params=members)
@@ -182,10 +193,24 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 def _factors(where: str, cfg: Mapping[str, Any], decay: float = 1.0) -> Multipliers:
     values = (cfg.get("lr_mult", 1.0), cfg.get("decay_mult", decay))
     for key, value in zip(("lr_mult", "decay_mult"), values, strict=True):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not value >= 0:
-            raise ValueError(
-                f"`{where}.{key}` is {value!r}; expected a number from 0, which "
-                "multiplies the optimizer's."
-            )
+        _check_number(f"{where}.{key}", value, ", which multiplies the optimizer's")
     return Multipliers(*values)
+
+
+def _take_values(where: str, cfg: dict[str, Any]) -> dict[str, float]:
+    """Take ``lr`` and ``weight_decay`` out of a part's rules."""
+    values = {key: cfg.pop(key) for key in _VALUES if key in cfg}
+    for key, value in values.items():
+        _check_number(f"{where}.{key}", value, "")
+        if _VALUES[key] in cfg:
+            raise ValueError(
+                f"`{where}` has `{key}` and `{_VALUES[key]}`; expected one of them: "
+                f"`{key}` is not multiplied. Take one out."
+            )
+    return values
+
+
+def _check_number(where: str, value: Any, what: str) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not value >= 0:
+        raise ValueError(f"`{where}` is {value!r}; expected a number from 0{what}.")

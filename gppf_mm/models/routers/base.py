@@ -51,6 +51,10 @@ class BaseRouter(nn.Module):
         """Return the parameters on which a task's plans depend, by default all."""
         return list(self.parameters())
 
+    def trained_parameters(self, task: str, step: int) -> list[nn.Parameter]:
+        """Return those of them that a task trains at an iteration, by default all."""
+        return self.parameters_of(task)
+
     def draw(self, task: str, step: int = 0) -> RoutingPlan:
         """Draw a task's plan, once per task and step.
 

@@ -9,6 +9,7 @@ from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import check_tasks
 
 from .base import BaseRouter
+from .first_logits import check_units
 
 
 @MODELS.register_module()
@@ -56,16 +57,7 @@ class FixedRouter(BaseRouter):
             routes = {task: [0] for task in self.tasks}
         check_tasks("model.lego.router.routes", routes, self.tasks)
         for task, units in routes.items():
-            if not units or len(set(units)) < len(units):
-                raise ValueError(
-                    f"`lego.router.routes.{task}` is {list(units)}; expected at least "
-                    "one unit, each named once."
-                )
-            if not all(0 <= unit < num_units for unit in units):
-                raise ValueError(
-                    f"`lego.router.routes.{task}` is {list(units)}; expected units "
-                    f"from 0 to {num_units - 1} (`lego.num_units` is {num_units})."
-                )
+            check_units(f"lego.router.routes.{task}", units, num_units)
         self.routes = {task: tuple(units) for task, units in routes.items()}
 
     def route(self, task: str, step: int) -> tuple[Tensor, Tensor | None]:

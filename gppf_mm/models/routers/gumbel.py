@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from gppf_mm.registry import MODELS
 
 from .topk import Gradient, TopKRouter
@@ -12,13 +9,10 @@ from .topk import Gradient, TopKRouter
 
 @MODELS.register_module()
 class GumbelTopKRouter(TopKRouter):
-    r"""Top-k over logits with Gumbel noise and a temperature that is annealed.
+    """Is `TopKRouter` with noise and a temperature that fall together.
 
-    In training the scores are :math:`(l + n) / \tau` with Gumbel noise :math:`n`; top-k
-    over them samples k units without replacement (Kool et al., arXiv 1903.06059). The
-    temperature falls geometrically from ``temperature`` to ``min_temperature`` over
-    ``anneal_iters``, and the noise falls with it, from full strength to none (our
-    choice). In evaluation the scores are the logits over the present temperature.
+    The temperature falls geometrically from ``temperature`` to ``min_temperature`` over
+    ``anneal_iters``, and the noise linearly from strength 1 to none (our choice).
 
     Args:
         tasks: Names of the tasks.
@@ -53,26 +47,24 @@ class GumbelTopKRouter(TopKRouter):
         init_std: float = 0.01,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            tasks, groups, num_units, k, gradient, shared_units, init_std, seed
-        )
         if not 0 < min_temperature <= temperature or anneal_iters < 1:
             raise ValueError(
                 f"`lego.router` has temperature={temperature}, min_temperature="
                 f"{min_temperature} and anneal_iters={anneal_iters}; expected "
                 "0 < min_temperature <= temperature and anneal_iters >= 1."
             )
+        super().__init__(
+            tasks,
+            groups,
+            num_units,
+            k,
+            gradient,
+            shared_units,
+            init_std,
+            seed,
+            temperature=[(0, temperature), (anneal_iters, min_temperature)],
+            noise=[(0, 1.0), (anneal_iters, 0.0)],
+        )
         self.anneal_iters = anneal_iters
         self.temperature = temperature
         self.min_temperature = min_temperature
-
-    def scores(self, task: str, step: int) -> Tensor:
-        """See `TopKRouter.scores`."""
-        logits = self.logits[task]
-        progress = min(step / self.anneal_iters, 1.0)
-        if self.training and progress < 1:
-            uniform = torch.rand(logits.shape, generator=self.generator(task, step))
-            noise = -(-uniform.clamp_min(1e-20).log()).log()
-            logits = logits + (1 - progress) * noise.to(logits)
-        ratio = self.min_temperature / self.temperature
-        return logits / (self.temperature * ratio**progress)

@@ -86,7 +86,6 @@ def test_shared_units_are_in_every_mix_however_small_their_logits(kind: str) -> 
 @every_kind
 def test_mixing_weights_are_the_softmax_over_the_active_units(kind: str) -> None:
     router = build(kind).eval()
-    router.temperature = 1.0
     mix = table(router)
     exponentials = router.logits["det"].detach().exp() * (mix > 0)
     expected = exponentials / exponentials.sum(1, keepdim=True)

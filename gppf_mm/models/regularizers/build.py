@@ -1,0 +1,58 @@
+"""From ``lego.regularizers`` to regularizers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from gppf_mm.registry import MODELS
+
+from ..routers import BaseRouter, LearnedRouter
+from .base import RoutingRegularizer
+
+_WHERE = "model.lego.regularizers"
+
+
+def build_regularizers(
+    cfgs: Sequence[Mapping[str, Any]], router: BaseRouter
+) -> nn.ModuleList:
+    """Build the regularizers of a router.
+
+    Args:
+        cfgs: For each its ``type``, ``weight`` and other arguments.
+        router: The router.
+
+    Raises:
+        TypeError: If a type is no `RoutingRegularizer`.
+        ValueError: If this is no list of configs, the router learns nothing, or two
+            have the same name.
+    """
+    cfgs = cfgs or ()
+    if isinstance(cfgs, (str, Mapping)) or not all(
+        isinstance(cfg, Mapping) and "type" in cfg and "weight" in cfg for cfg in cfgs
+    ):
+        raise ValueError(
+            f"`{_WHERE}` is {cfgs!r}; expected a list of dicts with the keys `type` "
+            "and `weight`, such as [dict(type='gppf_mm.BalanceLoss', weight=0.01)]."
+        )
+    if cfgs and not isinstance(router, LearnedRouter):
+        raise ValueError(
+            f"`{_WHERE}` needs a router with logits; `model.lego.router.type` is "
+            f"{type(router).__name__}. Take one such as 'gppf_mm.TopKRouter', or leave "
+            "the regularizers out."
+        )
+    built = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in cfgs)
+    names: set[str] = set()
+    for cfg, item in zip(cfgs, built, strict=True):
+        if not isinstance(item, RoutingRegularizer):
+            raise TypeError(
+                f"`{_WHERE}` has the type {cfg['type']!r}; expected a subclass of "
+                "gppf_mm.models.regularizers.RoutingRegularizer."
+            )
+        if item.name in names:
+            raise ValueError(
+                f"`{_WHERE}` has two of the name {item.name!r}, under which values are "
+                "logged. Join their weights, or leave one out."
+            )
+        names.add(item.name)
+    return built
