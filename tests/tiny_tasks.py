@@ -42,6 +42,7 @@ def build_tiny(router: Mapping[str, Any], num_units: int = 4, **others: Any) -> 
         for index, task in enumerate(NAMES)
     }
     lego = dict(num_units=num_units, router=dict(router), init=dict(perturbation=0.5))
+    lego.update(others.pop("lego", {}))
     model = MODELS.build(dict(type="GPPF", tasks=tasks, lego=lego, **others))
     torch.manual_seed(1)
     model.init_weights()

@@ -17,6 +17,11 @@ from tests.tiny_tasks import (
     tiny_batches,
 )
 
+REGULARIZERS = [
+    dict(type="gppf_mm.BalanceLoss", weight=0.3),
+    dict(type="gppf_mm.SharingLoss", weight=0.2, direction="apart"),
+    dict(type="gppf_mm.EntropyLoss", weight=0.1),
+]
 CASES: dict[str, dict[str, Any]] = {
     "UW": dict(weighting=dict(type="UW")),
     "FAMO": dict(weighting=dict(type="FAMO")),
@@ -25,11 +30,16 @@ CASES: dict[str, dict[str, Any]] = {
     "accumulated": dict(weighting=dict(type="UPGrad")),
     "clipped": dict(clip_grad_per_task=dict(max_norm=0.3)),
     "measured": dict(gradient_stats_interval=1),
+    "regularized": dict(lego=dict(regularizers=REGULARIZERS)),
+    "regularized UPGrad": dict(
+        weighting=dict(type="UPGrad"), lego=dict(regularizers=REGULARIZERS)
+    ),
 }
 
 
 def build(name: str) -> GPPF:
-    return build_tiny(TOP2 if name == "UPGrad" else OVERLAPPING, **CASES[name])
+    learns = name == "UPGrad" or name.startswith("regularized")
+    return build_tiny(TOP2 if learns else OVERLAPPING, **CASES[name])
 
 
 def steps(name: str, part: slice) -> list[dict[str, Any]]:
@@ -69,7 +79,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def is_statistic(name: str) -> bool:
-    return name.startswith("cosine/") or name.endswith(("/weight", "/grad_norm"))
+    return name.startswith(("cosine/", "router/")) or name.endswith(("/weight", "/grad_norm"))
 
 
 @pytest.mark.parametrize("name", CASES)

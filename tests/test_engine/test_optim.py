@@ -255,6 +255,17 @@ def test_own_factors_multiply_the_recipes() -> None:
     assert of(model.network.router) == {(7.0, 0.5)}
 
 
+@pytest.mark.parametrize("optimizer", [ADAMW, dict(type="AdamW")])
+def test_the_router_alone_can_have_values_of_its_own(optimizer: dict) -> None:
+    model = build_gppf(TOP1)
+    found = settings(build(model, optimizer, router=dict(lr=0.02, weight_decay=0.3)))
+    routers = {id(item) for item in model.network.router.parameters()}
+    assert {found.pop(item) for item in routers} == {(0.02, 0.3)}
+    # What remains is the optimizer's, or PyTorch's own defaults.
+    expected = (3e-4, 0.05) if "lr" in optimizer else (1e-3, 0.01)
+    assert set(found.values()) == {expected}
+
+
 @contextmanager
 def log() -> Iterator[list[logging.LogRecord]]:
     """Collect what MMEngine's current logger tells the user."""
@@ -389,6 +400,9 @@ def test_optimizer_without_weight_decay_or_rate() -> None:
         (dict(tasks=dict(det=dict(lr_mult=-1))), r"tasks\.det\.lr_mult` is -1"),
         (dict(bank=dict(decay_mult="no")), r"bank\.decay_mult` is 'no'"),
         (dict(router=dict(mult=2)), r"router`.*'mult'"),
+        (dict(router=dict(lr=-1)), r"router\.lr` is -1"),
+        (dict(router=dict(lr=0.1, lr_mult=2)), r"router` has `lr` and `lr_mult`"),
+        (dict(bank=dict(lr=0.1)), r"bank`.*'lr'"),
         (
             dict(tasks=dict(seg=dict(constructor="NoSuch"))),
             r"tasks\.seg` cannot be applied.*NoSuch",

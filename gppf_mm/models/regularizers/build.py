@@ -1,5 +1,6 @@
 """From ``lego.regularizers`` to regularizers."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,18 +42,22 @@ def build_regularizers(
             f"{type(router).__name__}. Take one such as 'gppf_mm.TopKRouter', or leave "
             "the regularizers out."
         )
-    built = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in cfgs)
+    built = nn.ModuleList()
     names: set[str] = set()
-    for cfg, item in zip(cfgs, built, strict=True):
-        if not isinstance(item, RoutingRegularizer):
+    for cfg in cfgs:
+        kind = cfg["type"] if inspect.isclass(cfg["type"]) else MODELS.get(cfg["type"])
+        if kind is None or not issubclass(kind, RoutingRegularizer):
             raise TypeError(
-                f"`{_WHERE}` has the type {cfg['type']!r}; expected a subclass of "
-                "gppf_mm.models.regularizers.RoutingRegularizer."
+                f"`{_WHERE}` has the type {cfg['type']!r}; expected 'gppf_mm."
+                "BalanceLoss', 'gppf_mm.SharingLoss', 'gppf_mm.EntropyLoss' or your own "
+                "registered gppf_mm.models.regularizers.RoutingRegularizer."
             )
+        item = MODELS.build(dict(cfg))
         if item.name in names:
             raise ValueError(
                 f"`{_WHERE}` has two of the name {item.name!r}, under which values are "
                 "logged. Join their weights, or leave one out."
             )
         names.add(item.name)
+        built.append(item)
     return built

@@ -27,7 +27,9 @@ class SharingLoss(RoutingRegularizer):
     Args:
         weight: See `RoutingRegularizer`.
         direction: ``'together'``: 0 if all tasks have equal routes, 1 if no two have a
-            unit in common. ``'apart'``: the reverse. Defaults to ``'together'``.
+            unit in common. ``'apart'``: the reverse; it parts tasks while their routes
+            are near the start, and hardly those that are sharp on one unit already.
+            Defaults to ``'together'``.
 
     Raises:
         ValueError: If the direction is neither.
