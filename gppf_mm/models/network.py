@@ -191,9 +191,7 @@ class LegoNetwork(nn.Module):
         tied = {name: weights[first] for name, first in skeleton.aliases.items()}
         return weights | tied
 
-    def _sources(
-        self, plan: RoutingPlan, names: frozenset[str]
-    ) -> list[nn.Parameter]:
+    def _sources(self, plan: RoutingPlan, names: frozenset[str]) -> list[nn.Parameter]:
         """Return what of the bank a plan makes the weights of these names from."""
         units = [
             self.bank.unit(name, unit)

@@ -42,7 +42,7 @@ class Schedule:
         allowed: Callable[[float], bool] | None = None,
         expected: str = "numbers",
     ) -> None:
-        pairs = [(0, value)] if _is_number(value) else value
+        pairs: Any = [(0, value)] if _is_number(value) else value
         if not _are_points(pairs) or not all(
             math.isfinite(number) and (allowed is None or allowed(number))
             for _, number in pairs

@@ -30,6 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
     "accumulated": dict(weighting=dict(type="UPGrad")),
     "clipped": dict(clip_grad_per_task=dict(max_norm=0.3)),
     "measured": dict(gradient_stats_interval=1),
+    "frozen": {},
     "regularized": dict(lego=dict(regularizers=REGULARIZERS)),
     "regularized UPGrad": dict(
         weighting=dict(type="UPGrad"), lego=dict(regularizers=REGULARIZERS)
@@ -38,6 +39,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def build(name: str) -> GPPF:
+    if name == "frozen":
+        return build_tiny(dict(TOP2, freeze_at=0))
     learns = name == "UPGrad" or name.startswith("regularized")
     return build_tiny(TOP2 if learns else OVERLAPPING, **CASES[name])
 
@@ -79,7 +82,9 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def is_statistic(name: str) -> bool:
-    return name.startswith(("cosine/", "router/")) or name.endswith(("/weight", "/grad_norm"))
+    return name.startswith(("cosine/", "router/")) or name.endswith(
+        ("/weight", "/grad_norm")
+    )
 
 
 @pytest.mark.parametrize("name", CASES)

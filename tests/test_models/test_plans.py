@@ -57,9 +57,8 @@ def test_a_step_draws_each_plan_once(
 def test_gradients_through_one_plan_are_those_of_several(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    steps = [
-        {task: Batches([b, tiny_batches(1)[task]]) for task, b in tiny_batches().items()}
-    ] * 2
+    one, two = tiny_batches(0), tiny_batches(1)
+    steps = [{task: Batches([one[task], two[task]]) for task in NAMES}] * 2
     found, _ = step_gradients(build_tiny(TOP2), *steps)
     model = build_tiny(TOP2)
     network = model.network
@@ -107,7 +106,12 @@ def test_what_changes_a_plan_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None
     assert [drawn(), drawn()] == [1, 0]  # But not the other way round.
     network.router.logits["one"].requires_grad_(False)
     assert drawn() == 1
-    assert not network.draw("one").routes[next(iter(network.router.groups))].weights[0].requires_grad
+    assert (
+        not network.draw("one")
+        .routes[next(iter(network.router.groups))]
+        .weights[0]
+        .requires_grad
+    )
     network.eval()
     assert [drawn(), drawn()] == [1, 0]
     network.train()

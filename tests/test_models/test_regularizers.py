@@ -137,7 +137,9 @@ def expected(tasks: Any = NAMES, temperature: float = 1.0, first: int = 0) -> Gr
     rows = {task: logits[task].detach().clone().requires_grad_() for task in NAMES}
     stacked = torch.stack([*rows.values()])[..., first:] / temperature
     p = stacked.softmax(-1)
-    total = 0.3 * naive("balance", p) + 0.2 * naive("apart", p) + 0.2 * naive("sharp", p)
+    total = (
+        0.3 * naive("balance", p) + 0.2 * naive("apart", p) + 0.2 * naive("sharp", p)
+    )
     total.backward()
     return {task: row.grad if task in tasks else None for task, row in rows.items()}
 

@@ -1,8 +1,9 @@
 """Regularizers of learned routes: what a task's loss does not ask of them.
 
-A task's loss asks for the units that fit the task now. It does not see that a unit which
-nobody picks learns nothing, or that two tasks could help each other. A regularizer is a
-function of all tasks' probabilities over the units, added once per optimizer step.
+A task's loss asks for the units that fit the task now. It does not see that a unit
+which nobody picks learns nothing, or that two tasks could help each other. A
+regularizer is a function of all tasks' probabilities over the units, added once per
+optimizer step.
 
 Examples:
     >>> import torch

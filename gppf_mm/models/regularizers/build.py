@@ -49,8 +49,8 @@ def build_regularizers(
         if kind is None or not issubclass(kind, RoutingRegularizer):
             raise TypeError(
                 f"`{_WHERE}` has the type {cfg['type']!r}; expected 'gppf_mm."
-                "BalanceLoss', 'gppf_mm.SharingLoss', 'gppf_mm.EntropyLoss' or your own "
-                "registered gppf_mm.models.regularizers.RoutingRegularizer."
+                "BalanceLoss', 'gppf_mm.SharingLoss', 'gppf_mm.EntropyLoss' or a "
+                "registered RoutingRegularizer of your own."
             )
         item = MODELS.build(dict(cfg))
         if item.name in names:

@@ -75,9 +75,7 @@ def check_units(where: str, units: Sequence[int], num_units: int) -> None:
         )
 
 
-def _leaders(
-    tasks: Sequence[str], affinity: Sequence[Sequence[str]]
-) -> dict[str, str]:
+def _leaders(tasks: Sequence[str], affinity: Sequence[Sequence[str]]) -> dict[str, str]:
     """Return for each task the one whose draw it starts from."""
     where = "model.lego.router.affinity"
     leaders: dict[str, str] = {}

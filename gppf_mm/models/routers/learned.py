@@ -73,9 +73,7 @@ class LearnedRouter(BaseRouter):
         self.add_schedule(
             "temperature", temperature, "geometric", lambda x: x > 0, "numbers above 0"
         )
-        self.add_schedule(
-            "noise", noise, "linear", lambda x: x >= 0, "numbers from 0"
-        )
+        self.add_schedule("noise", noise, "linear", lambda x: x >= 0, "numbers from 0")
         self.logits = nn.ParameterDict()
         shape = (len(self.groups), num_units)
         first = first_logits(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_falling_temperature_sharpens(cls: type[LearnedRouter]) -> None:
     schedule = [(0, 4.0), (100, 0.25)]
     router = cls(TASKS, GROUPS, K, init_std=1.0, temperature=schedule, **options)
     largest = [weights(router, step).max(dim=1).values for step in (0, 30, 60, 100)]
-    for earlier, later in zip(largest, largest[1:], strict=False):
+    for earlier, later in pairwise(largest):
         assert (later > earlier).all()
     # Geometric: the temperature is 1 halfway.
     router.eval()
@@ -70,7 +71,9 @@ def test_noise_is_of_its_iteration_and_of_training() -> None:
     assert not torch.equal(weights(router, 5), settled)
     assert not torch.equal(weights(router, 5), weights(router, 6))
     torch.manual_seed(9)  # Another process.
-    assert torch.equal(weights(topk(noise=[(0, 2.0), (100, 0.0)]), 5), weights(router, 5))
+    assert torch.equal(
+        weights(topk(noise=[(0, 2.0), (100, 0.0)]), 5), weights(router, 5)
+    )
     assert torch.equal(weights(router, 100), settled)
     assert torch.equal(weights(router.eval(), 5), settled)
 
@@ -78,9 +81,13 @@ def test_noise_is_of_its_iteration_and_of_training() -> None:
 @pytest.mark.parametrize("cls", [TopKRouter, SoftRouter])
 def test_frozen_routes_stay_and_have_no_gradient(cls: type[LearnedRouter]) -> None:
     options: dict[str, Any] = dict(noise=1.0, freeze_at=10, init_std=1.0)
-    router = cls(TASKS, GROUPS, K, **options, **(dict(k=2) if cls is TopKRouter else {}))
+    router = cls(
+        TASKS, GROUPS, K, **options, **(dict(k=2) if cls is TopKRouter else {})
+    )
     for step in (9, 10, 11):
-        values = [w for r in router.draw("det", step).routes.values() for w in r.weights]
+        values = [
+            w for r in router.draw("det", step).routes.values() for w in r.weights
+        ]
         assert all(value.requires_grad == (step < 10) for value in values)
         assert bool(router.trained_parameters("det", step)) == (step < 10)
     assert torch.equal(weights(router, 10), weights(router, 99))
