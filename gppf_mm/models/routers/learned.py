@@ -48,4 +48,4 @@ class LearnedRouter(BaseRouter):
 
     def probabilities(self, task: str) -> Tensor:
         """Return a task's softmax over the units, of shape ``(groups, K)``."""
-        return self.logits[task].softmax(dim=-1)
+        return self.present(self.logits[task]).softmax(dim=-1)

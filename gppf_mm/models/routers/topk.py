@@ -17,6 +17,8 @@ Gradient = Literal["masked_softmax", "straight_through"]
 class TopKRouter(LearnedRouter):
     """Takes the k units with the largest logits, mixed by a softmax over those k.
 
+    A group of fewer units takes all that it has.
+
     Args:
         tasks: Names of the tasks.
         groups: Names of the routing groups.
@@ -86,7 +88,7 @@ class TopKRouter(LearnedRouter):
 
     def route(self, task: str, step: int) -> tuple[Tensor, Tensor | None]:
         """See `BaseRouter.route`."""
-        scores = self.scores(task, step)
+        scores = self.present(self.scores(task, step))
         # No finite logit outranks a shared unit.
         rank = scores.detach().clone()
         rank[:, : self.shared_units] = torch.inf
