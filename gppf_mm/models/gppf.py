@@ -37,6 +37,7 @@ _LEGO_KEYS = (
     "placement",
     "mismatch",
     "channels_last",
+    "norm",
     "init",
     "regularizers",
 )
@@ -56,9 +57,9 @@ class GPPF(SIMTModel):
             ``_scope_`` (``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``) or full type
             names.
         lego: The shared network: ``num_units``, ``router``, and optionally
-            ``placement``, ``mismatch`` and ``channels_last`` (see `LegoNetwork`),
-            ``init`` (see `initialise`) and ``regularizers`` of the routes (see
-            `build_regularizers`).
+            ``placement``, ``mismatch``, ``channels_last`` and ``norm`` (see
+            `LegoNetwork`), ``init`` (see `initialise`) and ``regularizers`` of the
+            routes (see `build_regularizers`).
         loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
         share: Attributes of the stock models that are shared. A task whose model has
             no such part, or one without parameters, takes no part in it; the backbone
@@ -146,6 +147,7 @@ class GPPF(SIMTModel):
             lego.get("placement", ()),
             lego.get("mismatch", "error"),
             lego.get("channels_last", False),
+            lego.get("norm", "private"),
         )
         for task in self.tasks:
             check_ties(task, names[task], self.network.shared_names(task), self.share)
@@ -156,9 +158,7 @@ class GPPF(SIMTModel):
 
     def init_weights(self) -> None:
         """Give bank and tasks their first values; see `initialise`."""
-        initialise(
-            self.network.bank, self.tasks, self._task_cfgs, self.paths, **self._init
-        )
+        initialise(self.network, self.tasks, self._task_cfgs, self.paths, **self._init)
         self._is_init = True
 
     @contextmanager

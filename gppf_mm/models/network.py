@@ -2,33 +2,28 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
 
 from .channels_last import take_channels_last, to_channels_last
+from .layout import Parts, Placements, collect_statistics, lay_out
 from .lego import (
-    Difference,
-    Grouping,
+    STATISTICS,
     LegoBank,
     Mismatch,
+    NormMode,
+    NumUnits,
     Placement,
     PlacementRule,
+    Route,
     RoutingPlan,
     Skeleton,
     assemble,
-    check_rules,
-    group_parameters,
-    place_parameters,
-    settle_placements,
 )
 from .plans import PlanCache
-
-Parts = Mapping[str, nn.Module]
 
 
 class LegoNetwork(nn.Module):
@@ -42,71 +37,76 @@ class LegoNetwork(nn.Module):
             ``{'det': {'backbone': detector.backbone}}``. They are changed in place.
             A task may lack a part that others have. The bank's first value of a
             parameter is that of the first task that has it.
-        num_units: Units per layer, K.
+        num_units: Units per layer, K: one number, one for each stage of the backbone,
+            or some by pattern over routing groups; see `count_units`.
         router: Config of the router, with the key ``group`` besides the router's own:
             ``'layer'``, ``'block'`` or ``'stage'``. Defaults to ``'block'``.
-        placement: Rules before the default ones, see `place_parameters`. Defaults to
-            none.
+        placement: Rules before the default ones, see `place_parameters`, a preset's
+            name, see `find_shared`, or both in a list. Defaults to none.
         mismatch: What happens to parameters in which the tasks that have a part
             differ: ``'error'``, or ``'private'``, each task keeps its own. Defaults to
             ``'error'``.
         channels_last: Run convolutions in ``torch.channels_last``, which on a GPU with
             AMP is the faster format. Defaults to False.
+        norm: ``'private'``: each task has its own normalisation layers. ``'shared'``:
+            all have the same, with one set of running statistics. ``'unit'``: units
+            have them, with K sets of running statistics; see `RunningStatistics`.
+            Rules of ``placement`` win over it, and a batch norm's statistics are where
+            its weight is. Defaults to ``'private'``.
 
     Raises:
-        ValueError: If a placement rule matches nothing, or the tasks disagree on a
-            shared parameter's name or shape.
+        ValueError: If a placement rule matches nothing, nothing is left that has units,
+            or the tasks disagree on a shared parameter's name or shape.
     """
 
     def __init__(
         self,
         parts: Mapping[str, Parts],
-        num_units: int,
+        num_units: NumUnits,
         router: dict,
-        placement: Sequence[PlacementRule] = (),
+        placement: str | Sequence[str | PlacementRule] = (),
         mismatch: Mismatch = "error",
         channels_last: bool = False,
+        norm: NormMode = "private",
     ) -> None:
         super().__init__()
         networks = {task: nn.ModuleDict(modules) for task, modules in parts.items()}
         values = {
             task: dict(network.named_parameters()) for task, network in networks.items()
         }
-        placements = {
-            task: place_parameters(network, placement)
-            for task, network in networks.items()
-        }
-        check_rules(placement, list(dict.fromkeys(chain(*placements.values()))))
-        placements, differences = settle_placements(placements, values, mismatch)
-        if differences:
-            _log_private(differences)
         router = dict(router)
-        self.groups = _groups(parts, router.pop("group", "block"))
+        layout = lay_out(
+            parts, num_units, router.pop("group", "block"), placement, mismatch, norm
+        )
+        self.groups = layout.groups
         self.bank = LegoBank(
-            _select(values, placements, "lego"),
-            _select(values, placements, "shared"),
-            num_units,
+            _select(values, layout.placements, "lego"),
+            _select(values, layout.placements, "shared"),
+            layout.units,
         )
         self.router = MODELS.build(
             router,
             default_args=dict(
                 tasks=tuple(parts),
-                groups=tuple(
-                    dict.fromkeys(self.groups[name] for name in self.bank.lego_names)
-                ),
-                num_units=num_units,
+                groups=tuple(layout.group_units),
+                num_units=max(layout.group_units.values(), default=1),
             ),
         )
+        if len(set(layout.group_units.values())) > 1:
+            self.router.limit_units(tuple(layout.group_units.values()))
+        self._norms = layout.norms
+        self.statistics = collect_statistics(layout)
         # The iteration is part of the checkpoint: schedules go on from it, and a
         # checkpoint is tested with the temperature at which it was saved.
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0
         self._cache: dict[str, _Cached] = {}
         self._plans = PlanCache()
+        self._laid: dict[str, RoutingPlan] = {}
         # Makes whole weights of a bank that is sharded; see `ShardedWeights`.
         self.gather: Callable[[str, dict[str, Tensor]], dict[str, Tensor]] | None = None
         self._skeletons = {
-            task: Skeleton(network, placements[task])
+            task: Skeleton(network, layout.placements[task] | layout.buffers(task))
             for task, network in networks.items()
         }
         self._channels_last = {
@@ -139,6 +139,46 @@ class LegoNetwork(nn.Module):
             if id(parameter) not in trained:
                 parameter.grad = None
 
+    def running_statistics(self, task: str) -> list[Tensor]:
+        """Return the running statistics outside a task that its present step moves."""
+        return self.statistics.active(self.draw(task), self._norms[task])
+
+    def laid_statistics(self, task: str) -> list[Tensor]:
+        """Return what passes of an active task move until it is no longer active."""
+        return [
+            getattr(layer, leaf)
+            for layer in self._norms[task].values()
+            for leaf in STATISTICS
+        ]
+
+    def leading_units(self, task: str) -> dict[str, int]:
+        """Return the unit that weighs most in a task's evaluation plan, by layer.
+
+        Layers without units have that of their routing group, if it has one.
+        """
+        training = self.router.training
+        self.router.eval()
+        routes = self.router.draw(task, self._step).routes
+        self.router.train(training)
+        leading = {group: _leading(route) for group, route in routes.items()}
+        return {
+            name.rpartition(".")[0]: leading[group]
+            for name, group in self.groups.items()
+            if group in leading
+        }
+
+    def fill(
+        self, draws: Sequence[Mapping[str, Tensor]], perturbation: float = 0.0
+    ) -> None:
+        """Give the bank and its running statistics first values; see `LegoBank.fill`.
+
+        Args:
+            draws: Sets of values by name.
+            perturbation: Noise on the units that start from one set. Defaults to 0.
+        """
+        self.bank.fill(draws, perturbation)
+        self.statistics.fill(draws)
+
     @property
     def iteration(self) -> int:
         """The training iteration, as `set_step` was told it."""
@@ -161,9 +201,9 @@ class LegoNetwork(nn.Module):
             plan: Its plan. Defaults to None, that of the present step.
 
         Returns:
-            The weights by name, tied ones by all their names. In evaluation mode
-            without gradients they are kept and returned again until a unit, the router
-            or the mode changes.
+            The weights and running statistics by name, tied ones by all their names.
+            In evaluation mode without gradients they are kept and returned again until
+            a unit, the router or the mode changes.
         """
         cached = plan is None and not self.training and not torch.is_grad_enabled()
         if not cached:
@@ -173,8 +213,9 @@ class LegoNetwork(nn.Module):
             plan = self.draw(task)
             weights = self._assemble(task, plan, frozenset())
             names = frozenset(self._skeletons[task].names)
-            sources = self._sources(plan, names)
+            sources: list[Tensor] = self._sources(plan, names)
             sources += self.router.parameters_of(task)
+            sources += self.statistics.active(plan, self._norms[task])
             self._cache[task] = _Cached(weights, sources)
         return self._cache[task].weights
 
@@ -188,6 +229,7 @@ class LegoNetwork(nn.Module):
             self._cache.clear()  # For all tasks there may be no room.
             weights = self.gather(task, weights)
         weights = to_channels_last(weights, self._channels_last[task])
+        weights |= self.statistics.assemble(plan, self._norms[task])
         tied = {name: weights[first] for name, first in skeleton.aliases.items()}
         return weights | tied
 
@@ -210,12 +252,31 @@ class LegoNetwork(nn.Module):
             task: The task.
             plan: Its plan. Defaults to None, that of the present step.
         """
-        skeleton = self._skeletons[task]
-        skeleton.lay(self.weights(task, plan))
+        self.lay(task, plan)
         try:
             yield
         finally:
-            skeleton.clear()
+            self.clear(task)
+
+    def lay(self, task: str, plan: RoutingPlan | None = None) -> None:
+        """Lay a task's weights into its skeleton, where they stay until `clear`."""
+        self._absorb(task)
+        if plan is None and self._norms[task] and self.training:
+            plan = self.draw(task)
+        self._skeletons[task].lay(self.weights(task, plan))
+        if plan is not None:
+            self._laid[task] = plan
+
+    def clear(self, task: str) -> None:
+        """Take a task's weights out of its skeleton."""
+        self._absorb(task)
+        self._skeletons[task].clear()
+
+    def _absorb(self, task: str) -> None:
+        """Let units learn what passes did to the statistics that were laid."""
+        plan = self._laid.pop(task, None)
+        if plan is not None:
+            self.statistics.absorb(plan, self._norms[task])
 
     def train(self, mode: bool = True) -> "LegoNetwork":
         """Set the mode; forget weights and plans, which `.data` may have changed."""
@@ -239,9 +300,7 @@ class LegoNetwork(nn.Module):
 class _Cached:
     """Assembled weights and the versions of what they were assembled from."""
 
-    def __init__(
-        self, weights: dict[str, Tensor], sources: Sequence[nn.Parameter]
-    ) -> None:
+    def __init__(self, weights: dict[str, Tensor], sources: Sequence[Tensor]) -> None:
         self.weights = weights
         self._sources = [(source, source._version) for source in sources]
 
@@ -249,9 +308,14 @@ class _Cached:
         return any(source._version != version for source, version in self._sources)
 
 
+def _leading(route: Route) -> int:
+    values = route.values or (1.0,)
+    return route.units[values.index(max(values))]
+
+
 def _select(
     values: Mapping[str, Mapping[str, Tensor]],
-    placements: Mapping[str, Mapping[str, Placement]],
+    placements: Placements,
     which: Placement,
 ) -> dict[str, Tensor]:
     """Return the parameters of one placement, each of the first task that has it."""
@@ -261,22 +325,3 @@ def _select(
             if where == which:
                 selected.setdefault(name, values[task][name])
     return selected
-
-
-def _groups(parts: Mapping[str, Parts], by: Grouping) -> dict[str, str]:
-    """Name each parameter's routing group, as the first task has it that has it."""
-    groups: dict[str, str] = {}
-    for networks in parts.values():
-        for part, network in networks.items():
-            for name, group in group_parameters(network, by).items():
-                groups.setdefault(f"{part}.{name}", f"{part}.{group}")
-    return groups
-
-
-def _log_private(differences: Sequence[Difference]) -> None:
-    print_log(
-        f"lego.mismatch='private': {len(differences)} parameter(s) of the shared parts "
-        f"stay private because the tasks differ in them; the first is "
-        f"{differences[0].name!r}.",
-        logger="current",
-    )

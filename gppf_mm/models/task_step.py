@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from .network import LegoNetwork
 from .nonfinite import NonFiniteGuard
 
 Batch = Any  # What a stock loader yields: a dict, a tuple or a list.
@@ -20,10 +21,12 @@ class TaskStep(BaseModel):
     Attributes:
         loss_weights: The weight of each task's loss.
         nonfinite: Finds losses that are not finite.
+        network: What the tasks share.
     """
 
     loss_weights: dict[str, float]
     nonfinite: NonFiniteGuard
+    network: LegoNetwork
 
     def activate(self, task: str) -> AbstractContextManager[nn.Module]:
         """Lend a task's stock model, complete with its weights."""
@@ -57,7 +60,8 @@ class TaskStep(BaseModel):
         A loss that is not finite adds nothing and leaves running statistics alone.
         """
         with self.activate(task) as model:
-            buffers = [buffer.clone() for buffer in model.buffers()]
+            buffers = [*model.buffers(), *self.network.laid_statistics(task)]
+            before = [buffer.clone() for buffer in buffers]
             with optim_wrapper.optim_context(self):
                 losses = _forward_loss(model, batch)
             loss, logged = model.parse_losses(losses)
@@ -67,8 +71,8 @@ class TaskStep(BaseModel):
                 # The wrapper counts backward passes as steps; a SIMT step is one.
                 optim_wrapper._inner_count -= 1
             else:
-                for buffer, before in zip(model.buffers(), buffers, strict=True):
-                    buffer.copy_(before)
+                for buffer, value in zip(buffers, before, strict=True):
+                    buffer.copy_(value)
         return loss.detach(), logged
 
 

@@ -247,6 +247,73 @@ def test_a_recipes_own_pretrained_weights_are_used(tmp_path: Path) -> None:
     assert torch.equal(bias, state["bn1.bias"])
 
 
+def files(folder: Path, number: int = 2) -> list[str]:
+    """Write files of backbones that differ, and return their names."""
+    names = [str(folder / f"{index}.pth") for index in range(number)]
+    for index, name in enumerate(names):
+        torch.save(backbone_state(index), name)
+    return names
+
+
+@pytest.mark.parametrize("norm", ["private", "unit"])
+@pytest.mark.parametrize("group", ["layer", "block", "stage"])
+def test_a_route_to_one_files_unit_is_that_files_network(
+    tmp_path: Path, norm: str, group: str
+) -> None:
+    router = dict(type="FixedRouter", routes=dict(det=[0], seg=[1], cls=[1]))
+    init = dict(checkpoint=files(tmp_path))
+    lego = dict(init=init, norm=norm)
+    model = build_gppf(dict(router, group=group), 2, lego=lego).eval()
+    images = torch.randn(2, 3, 64, 64)
+    for task, index in dict(det=0, seg=1, cls=1).items():
+        stock = build_stock(task).eval().backbone
+        stock.load_state_dict(backbone_state(index))
+        with torch.no_grad(), model.activate(task) as inside:
+            found, expected = inside.backbone(images), stock(images)
+        assert all(map(torch.equal, found, expected)), task
+
+
+def test_shared_norms_start_from_the_first_file(tmp_path: Path) -> None:
+    lego = dict(init=dict(checkpoint=files(tmp_path)), norm="shared")
+    network = build_gppf(SOFT, 2, lego=lego).network
+    first = backbone_state(0)
+    (only,) = network.statistics.backbone.bn1.units
+    assert torch.equal(only.running_var, first["bn1.running_var"])
+    weight = network.bank.parameter("backbone.bn1.weight")
+    assert torch.equal(weight, first["bn1.weight"])
+
+
+@pytest.mark.parametrize("units", ["equal", "independent"])
+def test_units_take_fewer_files_in_turn(tmp_path: Path, units: str) -> None:
+    model = build(checkpoint=files(tmp_path), units=units, perturbation=0.1)
+    first, second = (backbone_state(i)["layer2.0.conv1.weight"] for i in range(2))
+    found = stacked(model)
+    # What two units start from, both leave; what is one's alone, stays.
+    assert torch.equal(found[1], second)
+    for index in (0, 2):
+        noise = (found[index] - first) / first.square().mean().sqrt()
+        assert noise.std().item() == pytest.approx(0.1, rel=0.05)
+    assert not torch.equal(found[0], found[2])
+
+
+def test_a_file_among_several_is_named(tmp_path: Path) -> None:
+    names = files(tmp_path)
+    state = backbone_state(1)
+    state["bn1.running_var"] = torch.ones(7)
+    torch.save(state, names[1])
+    lego = dict(init=dict(checkpoint=names), norm="unit")
+    named = r"checkpoint\[1\]` is .*1\.pth.*\(7,\) for 'backbone\.bn1\.running_var'"
+    with pytest.raises(ValueError, match=named):
+        build_gppf(SOFT, 2, lego=lego)
+    with pytest.raises(FileNotFoundError, match=r"checkpoint\[1\]` is 'none\.pth'"):
+        build(checkpoint=[names[0], "none.pth"])
+
+
+def test_more_files_than_units_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"lists 4 files .* 3 unit"):
+        build(checkpoint=files(tmp_path, 4))
+
+
 def broken(kind: str) -> object:
     state = backbone_state(0)
     if kind == "missing":

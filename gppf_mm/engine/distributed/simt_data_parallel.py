@@ -1,6 +1,6 @@
 """Data-parallel training of a SIMT model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.optim import OptimWrapper
@@ -163,7 +163,7 @@ class SIMTDataParallel(nn.Module):
         self.module.skip(skipped)
         for task in skipped:
             # Counters of batches, which are not averaged.
-            for buffer in self.module.tasks[task].buffers():
+            for buffer in _buffers(self.module, [task]):
                 if not buffer.is_floating_point():
                     distributed.all_reduce(buffer, op=distributed.ReduceOp.MAX)
 
@@ -177,12 +177,16 @@ def _updates_next(optim_wrapper: OptimWrapper) -> bool:
 
 
 def _statistics(module: nn.Module, data: Mapping[str, Any]) -> list[Tensor]:
-    return [
-        buffer
-        for task in data
-        for buffer in module.tasks[task].buffers()
-        if buffer.is_floating_point()
-    ]
+    return [item for item in _buffers(module, data) if item.is_floating_point()]
+
+
+def _buffers(module: nn.Module, tasks: Iterable[str]) -> list[Tensor]:
+    """Return what a step of these tasks may move besides parameters, each once."""
+    buffers: dict[Tensor, None] = {}
+    for task in tasks:
+        buffers.update(dict.fromkeys(module.tasks[task].buffers()))
+        buffers.update(dict.fromkeys(module.network.running_statistics(task)))
+    return list(buffers)
 
 
 def _average_changes(tensors: list[Tensor], before: list[Tensor]) -> None:

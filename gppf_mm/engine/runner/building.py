@@ -26,6 +26,26 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
+def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
+    """Refuse to replace batch norms whose values live in the bank.
+
+    Args:
+        cfg: The run's config, in which ``sync_bn`` would replace them.
+        model: Its model.
+
+    Raises:
+        ValueError: If it would.
+    """
+    network = getattr(model, "network", None)
+    moved = [] if network is None else list(network.statistics.buffers())
+    if moved and cfg.get("sync_bn") is not None:
+        raise ValueError(
+            "`sync_bn` replaces batch norms when their weights and statistics are in "
+            "the bank already, as `model.lego.norm` says. Take it out, and give the "
+            "tasks' backbones norm_cfg=dict(type='SyncBN')."
+        )
+
+
 def task_names(runner: Runner) -> tuple[str, ...]:
     """Return the tasks of the runner's model.
 

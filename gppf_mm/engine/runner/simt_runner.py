@@ -18,7 +18,7 @@ from gppf_mm.models.compilation import compile_networks
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
-from .building import unwrap
+from .building import check_sync_bn, unwrap
 from .checkpoints import find_latest_checkpoint
 from .config_text import CachedTextConfig
 from .resuming import check_resumable, remove_partial
@@ -65,6 +65,7 @@ class SIMTRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for distributed training; see ``Runner.wrap_model``."""
+        check_sync_bn(self.cfg, model)
         if self.distributed and model_wrapper_cfg is None:
             model_wrapper_cfg = dict(type="gppf_mm.SIMTDataParallel")
         if self.distributed and wraps_sharded(model_wrapper_cfg):

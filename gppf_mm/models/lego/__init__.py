@@ -27,24 +27,39 @@ Examples:
 from .agreement import Difference, Mismatch, settle_placements
 from .assembly import assemble
 from .bank import LegoBank
-from .grouping import Grouping, group_parameters
+from .grouping import Grouping, follow_layers, group_parameters, stage_of
+from .norms import NormMode, is_norm
 from .placement import Placement, PlacementRule, check_rules, place_parameters
 from .plan import Route, RoutingPlan
+from .presets import Preset, find_preset
 from .skeleton import Skeleton
+from .statistics import STATISTICS, RunningStatistics, find_statistics
+from .units import NumUnits, count_units
 
 __all__ = [
+    "STATISTICS",
     "Difference",
     "Grouping",
     "LegoBank",
     "Mismatch",
+    "NormMode",
+    "NumUnits",
     "Placement",
     "PlacementRule",
+    "Preset",
     "Route",
     "RoutingPlan",
+    "RunningStatistics",
     "Skeleton",
     "assemble",
     "check_rules",
+    "count_units",
+    "find_preset",
+    "find_statistics",
+    "follow_layers",
     "group_parameters",
+    "is_norm",
     "place_parameters",
     "settle_placements",
+    "stage_of",
 ]

@@ -18,36 +18,46 @@ class LegoBank(nn.Module):
         lego: The first value of each lego parameter, by its name in the network. All
             units start from it.
         shared: The first value of each shared parameter, by name.
-        num_units: Units per layer, K.
+        num_units: Units per layer, K: one number, or one for each lego parameter by
+            name, equal for those of a layer.
+
+    Attributes:
+        num_units: Units of the layers that have most.
 
     Raises:
-        ValueError: If ``num_units`` is less than 1.
+        ValueError: If a number is less than 1.
     """
 
     def __init__(
-        self, lego: Mapping[str, Tensor], shared: Mapping[str, Tensor], num_units: int
+        self,
+        lego: Mapping[str, Tensor],
+        shared: Mapping[str, Tensor],
+        num_units: int | Mapping[str, int],
     ) -> None:
         super().__init__()
-        if num_units < 1:
+        if isinstance(num_units, int):
+            num_units = dict.fromkeys(lego, num_units)
+        if min(num_units.values(), default=1) < 1:
             raise ValueError(
-                f"`lego.num_units` is {num_units}; expected at least one unit a layer."
+                f"`lego.num_units` is {min(num_units.values())}; expected at least one "
+                "unit a layer."
             )
-        self.num_units = num_units
+        self.num_units = max(num_units.values(), default=1)
         self.lego = nn.Module()
         self.shared = nn.Module()
         # A second way to the same modules, by name. A plain dict is not registered.
         self._units: dict[str, nn.ModuleList] = {}
         self._owners: dict[str, nn.Module] = {}
         for name, value in lego.items():
-            self._add_units(name, value)
+            self._add_units(name, value, num_units[name])
         for name, value in shared.items():
             self._add_shared(name, value)
 
-    def _add_units(self, name: str, value: Tensor) -> None:
+    def _add_units(self, name: str, value: Tensor, count: int) -> None:
         path, _, leaf = name.rpartition(".")
         layer = _descend(self.lego, path)
         if "units" not in layer._modules:
-            layer.units = nn.ModuleList(nn.Module() for _ in range(self.num_units))
+            layer.units = nn.ModuleList(nn.Module() for _ in range(count))
         for unit in layer.units:
             unit.register_parameter(leaf, nn.Parameter(value.detach().clone()))
         self._units[name] = layer.units
@@ -90,24 +100,29 @@ class LegoBank(nn.Module):
         """Give the bank its first values.
 
         Args:
-            draws: Either one set of values by name, from which all units start, or K
-                sets, one for each unit. Shared parameters take the first.
-            perturbation: Standard deviation of the Gaussian noise added to each unit,
-                relative to the root mean square of the values, so that equal units
-                can part; a single unit gets none. Defaults to 0 (our choice).
+            draws: From one set of values by name to K sets, which a layer's units take
+                in turn: unit i set i modulo their number. Shared parameters take the
+                first.
+            perturbation: Standard deviation of the Gaussian noise added to each unit
+                that starts from the same tensor as another, relative to the root mean
+                square of its values, so that they can part. Defaults to 0 (our
+                choice).
 
         Raises:
-            ValueError: If there are neither one nor K sets.
+            ValueError: If there is no set, or more than K.
         """
-        if len(draws) not in (1, self.num_units):
+        sets = len(draws)
+        if not 1 <= sets <= self.num_units:
             raise ValueError(
-                f"A bank of {self.num_units} units was given {len(draws)} sets of "
-                "values; expected one for all units or one for each."
+                f"A bank of {self.num_units} units was given {sets} sets of values; "
+                "expected from one set to one for each unit."
             )
         for name in self._units:
-            for index, unit in enumerate(self.units(name)):
-                unit.copy_(draws[index % len(draws)][name])
-                if perturbation and self.num_units > 1:
+            units = self.units(name)
+            values = [draws[index % sets][name] for index in range(len(units))]
+            for unit, value in zip(units, values, strict=True):
+                unit.copy_(value)
+                if perturbation and sum(value is other for other in values) > 1:
                     scale = perturbation * unit.square().mean().sqrt()
                     unit.add_(torch.randn_like(unit) * scale)
         for name in self._owners:

@@ -1,5 +1,6 @@
 """Routing groups: which parameters take their units from one routing decision."""
 
+from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
 from torch import nn
@@ -42,8 +43,41 @@ def group_parameters(module: nn.Module, by: Grouping) -> dict[str, str]:
         raise ValueError(
             f"`lego.router.group` is {by!r}; expected one of {get_args(Grouping)}."
         )
-    find = {"layer": _layer, "block": _block, "stage": _stage}[by]
+    find = {"layer": _layer, "block": _block, "stage": stage_of}[by]
     return {name: find(module, name) for name, _ in module.named_parameters()}
+
+
+def follow_layers(
+    groups: Mapping[str, str], layers: Collection[str], norms: Collection[str]
+) -> dict[str, str]:
+    """Let norms that would be a group of their own take the one of the layer before.
+
+    So a norm gets the statistics of what it normalises (our choice). The first norm of
+    a network that begins with one takes the group of the layer after it.
+
+    Args:
+        groups: The group of each parameter, by name, in the network's order.
+        layers: The lego parameters of other layers.
+        norms: The lego parameters of norms.
+
+    Returns:
+        The group of each parameter, by name.
+
+    Examples:
+        >>> groups = dict(conv1="conv1", bn1="bn1", conv2="conv2")
+        >>> follow_layers(groups, layers=["conv1", "conv2"], norms=["bn1"])
+        {'conv1': 'conv1', 'bn1': 'conv1', 'conv2': 'conv2'}
+    """
+    routed = dict.fromkeys(groups[name] for name in groups if name in layers)
+    before = next(iter(routed), None)
+    followed: dict[str, str] = {}
+    for name, group in groups.items():
+        if group in routed:
+            before = group
+        elif name in norms and before is not None:
+            group = before
+        followed[name] = group
+    return followed
 
 
 def _layer(module: nn.Module, name: str) -> str:
@@ -61,7 +95,13 @@ def _block(module: nn.Module, name: str) -> str:
     return ".".join(path) or name
 
 
-def _stage(module: nn.Module, name: str) -> str:
+def stage_of(module: nn.Module, name: str) -> str:
+    """Name the stage of one parameter, as `group_parameters` does.
+
+    Args:
+        module: A stock network, with or without the parameter itself.
+        name: The parameter's name in it.
+    """
     parts = name.split(".")
     child = getattr(module, parts[0])
     depth = 2 if isinstance(child, nn.ModuleList) else 1

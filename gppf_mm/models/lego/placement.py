@@ -1,18 +1,23 @@
 """Where each parameter of the shared network lives."""
 
-import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from torch import nn
 
+from .norms import NormMode, is_norm
+from .presets import Preset, find_shared
+
 Placement = Literal["lego", "shared", "private"]
 PlacementRule = tuple[str, Placement]
 
-# BatchNorm2d, LayerNorm; `_BatchNormXd`, a reverted SyncBN; BatchNormAct2d of timm. Not
-# NormedConv2d, a convolution.
-_NORM_CLASS = re.compile(r"(Norm(Act)?([123X]d)?|GRN|FRN)$")
+_NORM_PLACEMENTS: dict[NormMode, Placement] = {
+    "private": "private",
+    "shared": "shared",
+    "unit": "lego",
+}
+
 _SHARED_LEAVES = (
     "*pos_embed*",
     "*position*",
@@ -28,7 +33,10 @@ _SHARED_LEAVES = (
 
 
 def place_parameters(
-    module: nn.Module, rules: Sequence[PlacementRule] = ()
+    module: nn.Module,
+    rules: Sequence[PlacementRule] = (),
+    preset: Preset = "default",
+    norm: NormMode = "private",
 ) -> dict[str, Placement]:
     """Decide the placement of every parameter of a module.
 
@@ -47,9 +55,16 @@ def place_parameters(
         rules: ``(pattern, placement)`` pairs; shell-style patterns over parameter
             names. The first that matches wins over the defaults. See `check_rules`.
             Defaults to none.
+        preset: Makes some of what has units by default shared; see `find_shared`.
+            Defaults to ``'default'``.
+        norm: Where normalisation layers live; ``'unit'`` gives them units (see
+            `RunningStatistics`). Defaults to ``'private'``.
 
     Returns:
         The placement of each parameter, by name, in the module's order.
+
+    Raises:
+        ValueError: If ``norm`` is none of the three.
 
     Examples:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
@@ -57,10 +72,20 @@ def place_parameters(
         {'0.weight': 'lego', '0.bias': 'private', '1.weight': 'private', \
 '1.bias': 'private'}
     """
+    if norm not in _NORM_PLACEMENTS:
+        raise ValueError(
+            f"`lego.norm` is {norm!r}; expected one of {get_args(NormMode)}."
+        )
+    shared = find_shared(module, preset)
     placement: dict[str, Placement] = {}
     for name, parameter in module.named_parameters():
         owner = module.get_submodule(name.rpartition(".")[0])
-        placement[name] = _match(name, rules) or _default(owner, name, parameter)
+        where = _default(owner, name, parameter)
+        if is_norm(owner):
+            where = _NORM_PLACEMENTS[norm]
+        if where == "lego" and name in shared:
+            where = "shared"
+        placement[name] = _match(name, rules) or where
     return placement
 
 
@@ -96,7 +121,7 @@ def _match(name: str, rules: Sequence[PlacementRule]) -> Placement | None:
 
 
 def _default(owner: nn.Module, name: str, parameter: nn.Parameter) -> Placement:
-    if _NORM_CLASS.search(type(owner).__name__) or isinstance(owner, nn.RNNBase):
+    if is_norm(owner) or isinstance(owner, nn.RNNBase):
         return "private"
     if not parameter.is_floating_point():
         return "private"

@@ -1,6 +1,7 @@
 """A task's skeleton: a stock network whose shared parameters live in a bank."""
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ class Skeleton:
     that stock code which looks at shapes works and a pass without weights fails.
 
     Attributes:
+        names: Names of the parameters that live in the bank, tied ones by the first.
         frozen: Names of the parameters that the stock network does not train (frozen
             stages); no gradient flows from this task to their units.
         aliases: Further names of tied parameters, which stand in several places, and
@@ -24,7 +26,8 @@ class Skeleton:
 
     Args:
         network: The stock network. It is changed in place.
-        placement: The placement of each of its parameters, by (first) name.
+        placement: The placement of each of its parameters, by (first) name, and of the
+            buffers that are to leave it, running statistics.
 
     Raises:
         ValueError: If a parameter is to leave a recurrent layer.
@@ -38,22 +41,33 @@ class Skeleton:
         self.aliases: dict[str, str] = {}
         firsts: dict[int, str] = {}
         frozen = set()
-        for name, parameter in list(network.named_parameters(remove_duplicate=False)):
-            first = firsts.setdefault(id(parameter), name)
-            if placement[first] == "private":
+        names = []
+        tensors = chain(
+            network.named_parameters(remove_duplicate=False),
+            network.named_buffers(remove_duplicate=False),
+        )
+        for name, tensor in list(tensors):
+            first = firsts.setdefault(id(tensor), name)
+            if placement.get(first, "private") == "private":
                 continue
             path, _, leaf = name.rpartition(".")
             owner = network.get_submodule(path)
             _check_owner(owner, name)
-            if not parameter.requires_grad:
-                frozen.add(name)
+            if isinstance(tensor, nn.Parameter):
+                names.append(first)
+                if not tensor.requires_grad:
+                    frozen.add(name)
+            elif name == first:
+                owner.register_load_state_dict_pre_hook(_ask_for_no_counter)
             # A module in two places, unlike a parameter, is emptied once.
             owner._parameters.pop(leaf, None)
+            owner._buffers.pop(leaf, None)
             self._slots[name] = (owner, leaf)
             if name != first:
                 self.aliases[name] = first
-            shape = torch.empty_like(parameter, device="meta")
+            shape = torch.empty_like(tensor, device="meta")
             self._idle[first] = shape.as_subclass(_Absent)
+        self.names = tuple(dict.fromkeys(names))
         self.frozen = frozenset(frozen)
         # Some modules derive a tensor from their weights on the way to evaluation:
         # attention biases of LeViT and EfficientFormer. It is theirs to renew.
@@ -63,16 +77,11 @@ class Skeleton:
         ]
         self.clear()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the parameters that live in the bank, tied ones by the first."""
-        return tuple(self._idle)
-
     def lay(self, weights: Mapping[str, Tensor]) -> None:
         """Put weights in place; they stay, for recomputation too, until `clear`.
 
         Args:
-            weights: One tensor for each of `names`.
+            weights: One tensor for each of `names` and of the buffers.
         """
         self._place(weights)
         for owner in self._deriving:
@@ -87,6 +96,13 @@ class Skeleton:
     def clear(self) -> None:
         """Take the weights out, so that nothing keeps a step's tensors alive."""
         self._place(self._idle)
+
+
+def _ask_for_no_counter(
+    module: nn.Module, state: dict[str, Any], prefix: str, *others: Any
+) -> None:
+    """Take out the counter that a batch norm adds to states without versions."""
+    state.pop(f"{prefix}num_batches_tracked", None)
 
 
 def _check_owner(owner: nn.Module, name: str) -> None:

@@ -19,7 +19,8 @@ class BaseRouter(nn.Module):
     Args:
         tasks: Names of the tasks.
         groups: Names of the routing groups.
-        num_units: Units per layer, K.
+        num_units: Units per layer, K; where groups differ, that of the largest, see
+            `limit_units`.
         seed: Seed of the router's noise. It does not depend on the process, so that all
             ranks draw the same plan. Defaults to 0.
     """
@@ -31,7 +32,28 @@ class BaseRouter(nn.Module):
         self.tasks = tuple(tasks)
         self.groups = tuple(groups)
         self.num_units = num_units
+        self.group_units = (num_units,) * len(self.groups)
         self.seed = seed
+        self.register_buffer("_missing", None, persistent=False)
+
+    def limit_units(self, group_units: Sequence[int]) -> None:
+        """Say that groups have different numbers of units, up to ``num_units``.
+
+        What is learned keeps its shape; the units that a group lacks never win, and the
+        plan leaves them out.
+
+        Args:
+            group_units: K of each group.
+        """
+        self.group_units = tuple(group_units)
+        counts = torch.tensor(self.group_units)[:, None]
+        self._missing = torch.arange(self.num_units) >= counts
+
+    def present(self, scores: Tensor) -> Tensor:
+        """Return scores, of shape ``(groups, K)``, with -inf for missing units."""
+        if self._missing is None:
+            return scores
+        return scores.masked_fill(self._missing, -torch.inf)
 
     @abstractmethod
     def route(self, task: str, step: int) -> tuple[Tensor, Tensor | None]:
@@ -44,7 +66,8 @@ class BaseRouter(nn.Module):
         Returns:
             Unit indices (int64) and mixing weights, both of shape ``(groups, k)``. The
             weights are None where k is 1 and the unit is to be taken as it is. In
-            evaluation mode there is no noise.
+            evaluation mode there is no noise. Units that a group lacks may be among
+            the k, with the weight 0; the plan leaves them out.
         """
 
     def parameters_of(self, task: str) -> list[nn.Parameter]:
@@ -72,13 +95,30 @@ class BaseRouter(nn.Module):
             routes = map(Route, indices)
         else:
             rows = (row.unbind() for row in _replayable(weights).unbind())
-            routes = map(Route, indices, rows, map(tuple, weights.tolist()))
+            routes = map(_existing, self.group_units, indices, rows, weights.tolist())
         return RoutingPlan(task, dict(zip(self.groups, routes, strict=True)))
 
     def generator(self, task: str, step: int) -> torch.Generator:
         """Return the generator of a task's noise at a step: the same on all ranks."""
         seed = derive_seed(self.seed, "router", task, step)
         return torch.Generator().manual_seed(seed)
+
+
+def _existing(
+    count: int,
+    units: tuple[int, ...],
+    weights: tuple[Tensor, ...],
+    values: Sequence[float],
+) -> Route:
+    """Make the route of a group that has so many units."""
+    if max(units) < count:
+        return Route(units, weights, tuple(values))
+    there = [index for index, unit in enumerate(units) if unit < count]
+    return Route(
+        tuple(units[index] for index in there),
+        tuple(weights[index] for index in there),
+        tuple(values[index] for index in there),
+    )
 
 
 def _replayable(weights: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ class FixedRouter(BaseRouter):
 
     With ``num_units=1`` and no routes it is hard sharing; with one unit per task it is
     as many independent networks; with one common and one own unit per task it is the
-    plainest shared-private network (our choice, as is the whole router).
+    plainest shared-private network (our choice, as is the whole router). In a group of
+    a single unit every task takes that.
 
     Args:
         tasks: Names of the tasks.
@@ -60,9 +61,31 @@ class FixedRouter(BaseRouter):
             check_units(f"lego.router.routes.{task}", units, num_units)
         self.routes = {task: tuple(units) for task, units in routes.items()}
 
+    def limit_units(self, group_units: Sequence[int]) -> None:
+        """See `BaseRouter.limit_units`.
+
+        Raises:
+            ValueError: If a task's units are more than a group has.
+        """
+        super().limit_units(group_units)
+        for group, count in zip(self.groups, group_units, strict=True):
+            for task, units in self.routes.items():
+                if 1 < count <= max(units):
+                    raise ValueError(
+                        f"`lego.router.routes.{task}` is {list(units)}, but the group "
+                        f"{group!r} has units from 0 to {count - 1} "
+                        "(`lego.num_units`). Use these, or give the group more units, "
+                        "or a single one, which all tasks take."
+                    )
+
     def route(self, task: str, step: int) -> tuple[Tensor, Tensor | None]:
         """See `BaseRouter.route`."""
         units = torch.tensor([self.routes[task]] * len(self.groups))
         count = units.shape[1]
         weights = None if count == 1 else torch.full(units.shape, 1 / count)
+        for row, limit in enumerate(self.group_units):
+            if limit == 1:
+                units[row] = torch.arange(count)
+                if weights is not None:
+                    weights[row] = torch.eye(count)[0]
         return units, weights

@@ -127,7 +127,7 @@ class LearnedRouter(BaseRouter):
             uniform = torch.rand(logits.shape, generator=self.generator(task, step))
             noise = -(-uniform.clamp_min(1e-20).log()).log()
             logits = logits + strength * noise.to(logits)
-        return logits / self.schedules["temperature"](step)
+        return self.present(logits / self.schedules["temperature"](step))
 
     def probabilities(self, task: str, step: int = 0) -> Tensor:
         """Return a task's softmax over the units, without noise.
@@ -140,7 +140,7 @@ class LearnedRouter(BaseRouter):
             Probabilities of shape ``(groups, K)``.
         """
         scores = self.logits[task] / self.schedules["temperature"](step)
-        return scores.softmax(dim=-1)
+        return self.present(scores).softmax(dim=-1)
 
     def choices(self, logits: Tensor, step: int) -> Tensor:
         """Return the softmax over the units that are a choice: all but shared ones.
@@ -152,5 +152,5 @@ class LearnedRouter(BaseRouter):
         Returns:
             Probabilities of shape ``(..., K - shared_units)``.
         """
-        scores = logits / self.schedules["temperature"](step)
+        scores = self.present(logits / self.schedules["temperature"](step))
         return scores[..., self.shared_units :].softmax(dim=-1)

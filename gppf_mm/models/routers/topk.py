@@ -18,6 +18,8 @@ Gradient = Literal["masked_softmax", "straight_through"]
 class TopKRouter(LearnedRouter):
     """Takes the k units with the largest scores, mixed by a softmax over those k.
 
+    A group of fewer units takes all that it has.
+
     Args:
         tasks: Names of the tasks.
         groups: Names of the routing groups.

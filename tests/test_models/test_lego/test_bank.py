@@ -109,9 +109,33 @@ def test_independent_draws_go_to_one_unit_each() -> None:
     assert torch.equal(bank.parameter(POSITIONS), values(0)[POSITIONS])
 
 
+def test_fewer_draws_are_taken_in_turn_and_equal_units_part() -> None:
+    bank = build(3)
+    bank.fill([values(0), values(1)], perturbation=0.1)
+    for name in bank.lego_names:
+        first, second, third = bank.units(name)
+        assert torch.equal(second, values(1)[name])
+        assert not torch.equal(first, values(0)[name])
+        assert not torch.equal(first, third)
+        torch.testing.assert_close(first, values(0)[name], rtol=0, atol=1)
+
+
+def test_layers_may_have_different_numbers_of_units() -> None:
+    numbers = {name: count for count, name in enumerate(SHAPES, start=2)}
+    numbers["layer.0.bias"] = numbers["layer.0.weight"]
+    bank = LegoBank({name: values()[name] for name in SHAPES}, {}, numbers)
+    assert bank.num_units == 3
+    bank.fill([values(seed) for seed in range(3)])
+    for name, count in numbers.items():
+        assert len(bank.units(name)) == count
+        for seed, unit in enumerate(bank.units(name)):
+            assert torch.equal(unit, values(seed)[name])
+
+
 def test_other_numbers_of_draws_are_an_error() -> None:
-    with pytest.raises(ValueError, match=r"4 units.*2 sets"):
-        build().fill([values(0), values(1)])
+    for number in (0, 5):
+        with pytest.raises(ValueError, match=rf"4 units.*{number} sets"):
+            build().fill([values(seed) for seed in range(number)])
 
 
 def test_no_units_is_an_error() -> None:
