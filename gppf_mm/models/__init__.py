@@ -1,5 +1,6 @@
 """Models: the lego network, its routers, and GPPF."""
 
+from .backbones import LegoBackbone
 from .gppf import GPPF
 from .network import LegoNetwork
 from .protocol import TaskModel
@@ -21,6 +22,7 @@ __all__ = [
     "FixedRouter",
     "GumbelTopKRouter",
     "LearnedRouter",
+    "LegoBackbone",
     "LegoNetwork",
     "SharingLoss",
     "SoftRouter",

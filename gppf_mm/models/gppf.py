@@ -29,6 +29,7 @@ from .sync_bn import revert_sync_bn
 from .task_clip import build_task_clip
 from .task_step import Batch
 from .timing import TaskTimer
+from .transfer import freeze, keep_statistics, read_transfer, take_over, take_tasks
 from .weighting import build_weighting
 
 _LEGO_KEYS = (
@@ -40,6 +41,7 @@ _LEGO_KEYS = (
     "norm",
     "init",
     "regularizers",
+    "transfer",
 )
 
 
@@ -58,8 +60,8 @@ class GPPF(SIMTModel):
             names.
         lego: The shared network: ``num_units``, ``router``, and optionally
             ``placement``, ``mismatch``, ``channels_last`` and ``norm`` (see
-            `LegoNetwork`), ``init`` (see `initialise`) and ``regularizers`` of the
-            routes (see `build_regularizers`).
+            `LegoNetwork`), ``init`` (see `initialise`), ``regularizers`` of the routes
+            (see `build_regularizers`) and ``transfer`` (see `read_transfer`).
         loss_weights: Weight of each task's loss. Defaults to None, 1 for each.
         share: Attributes of the stock models that are shared. A task whose model has
             no such part, or one without parameters, takes no part in it; the backbone
@@ -115,6 +117,12 @@ class GPPF(SIMTModel):
                 )
         init = dict(lego.get("init") or {})
         check_names("model.lego.init", init, ("units", "perturbation", "checkpoint"))
+        transfer = lego.get("transfer")
+        self.transfer = (
+            read_transfer("model.lego.transfer", transfer, tuple(tasks))
+            if transfer
+            else None
+        )
         self.loss_weights = dict.fromkeys(tasks, 1.0)
         if loss_weights is not None:
             check_tasks("model.loss_weights", loss_weights, tasks)
@@ -141,7 +149,7 @@ class GPPF(SIMTModel):
             for task, model in self.tasks.items()
         }
         self.network = LegoNetwork(
-            find_parts(self.tasks, self.share, self.paths),
+            self._parts(),
             lego["num_units"],
             lego["router"],
             lego.get("placement", ()),
@@ -155,11 +163,41 @@ class GPPF(SIMTModel):
         self.regularizers = build_regularizers(
             lego.get("regularizers", ()), self.network.router
         )
+        if self.transfer is not None:
+            freeze(self.transfer, self.network, self._parts(), self.tasks)
+
+    @property
+    def trained_tasks(self) -> tuple[str, ...]:
+        """The tasks that are trained: all but those that `transfer` keeps."""
+        kept = self.transfer.kept(self.task_names) if self.transfer else ()
+        return tuple(task for task in self.task_names if task not in kept)
 
     def init_weights(self) -> None:
-        """Give bank and tasks their first values; see `initialise`."""
+        """Give bank and tasks their first values, or those of a trained run.
+
+        See `initialise` and `read_transfer`.
+        """
         initialise(self.network, self.tasks, self._task_cfgs, self.paths, **self._init)
+        if self.transfer is not None:
+            parts = self._parts()
+            private = {
+                task: nn.ModuleDict(parts[task]).state_dict()
+                for task in self.transfer.new
+            }
+            run = take_over(self.network, self.transfer, private, self.paths)
+            old = {t: m for t, m in self.tasks.items() if t not in self.transfer.new}
+            take_tasks(old, run)
         self._is_init = True
+
+    def train(self, mode: bool = True) -> "GPPF":
+        """Set the mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        if self.transfer is not None:
+            keep_statistics(self.transfer, self._parts())
+        return self
+
+    def _parts(self) -> dict[str, dict[str, nn.Module]]:
+        return find_parts(self.tasks, self.share, self.paths)
 
     @contextmanager
     def activate(self, task: str) -> Iterator[nn.Module]:

@@ -23,6 +23,7 @@ from .lego import (
     Skeleton,
     assemble,
 )
+from .origins import StepOrigins
 from .plans import PlanCache
 
 
@@ -100,6 +101,8 @@ class LegoNetwork(nn.Module):
         # checkpoint is tested with the temperature at which it was saved.
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0
+        # Where the tasks' schedules begin, if they have been trained before.
+        self.origins: StepOrigins | None = None
         self._cache: dict[str, _Cached] = {}
         self._plans = PlanCache()
         self._laid: dict[str, RoutingPlan] = {}
@@ -125,15 +128,16 @@ class LegoNetwork(nn.Module):
     def active_parameters(self, task: str) -> list[nn.Parameter]:
         """Return what of bank and router a task trains in the present step."""
         trained = frozenset(self.shared_names(task)) - self.frozen_names(task)
-        logits = self.router.trained_parameters(task, self._step)
-        return [*self._sources(self.draw(task), trained), *logits]
+        logits = self.router.trained_parameters(task, self.step_of(task))
+        sources = [*self._sources(self.draw(task), trained), *logits]
+        return [source for source in sources if source.requires_grad]
 
     def rest_frozen_routes(self) -> None:
         """Take away gradients that routes got earlier in the step that freezes them."""
         trained = {
             id(parameter)
             for task in self.router.tasks
-            for parameter in self.router.trained_parameters(task, self._step)
+            for parameter in self.router.trained_parameters(task, self.step_of(task))
         }
         for parameter in self.router.parameters():
             if id(parameter) not in trained:
@@ -158,7 +162,7 @@ class LegoNetwork(nn.Module):
         """
         training = self.router.training
         self.router.eval()
-        routes = self.router.draw(task, self._step).routes
+        routes = self.router.draw(task, self.step_of(task)).routes
         self.router.train(training)
         leading = {group: _leading(route) for group, route in routes.items()}
         return {
@@ -189,9 +193,15 @@ class LegoNetwork(nn.Module):
         self._step = step
         self.step.fill_(step)
 
+    def step_of(self, task: str) -> int:
+        """Return where a task's routing schedule is in the present step."""
+        if self.origins is None:
+            return self._step
+        return self.origins.position(task, self._step)
+
     def draw(self, task: str) -> RoutingPlan:
         """Return a task's plan for the present step, which is drawn once."""
-        return self._plans.draw(self.router, task, self._step)
+        return self._plans.draw(self.router, task, self.step_of(task))
 
     def weights(self, task: str, plan: RoutingPlan | None = None) -> dict[str, Tensor]:
         """Assemble a task's weights.
@@ -260,7 +270,7 @@ class LegoNetwork(nn.Module):
 
     def lay(self, task: str, plan: RoutingPlan | None = None) -> None:
         """Lay a task's weights into its skeleton, where they stay until `clear`."""
-        self._absorb(task)
+        self.absorb(task)
         if plan is None and self._norms[task] and self.training:
             plan = self.draw(task)
         self._skeletons[task].lay(self.weights(task, plan))
@@ -269,11 +279,11 @@ class LegoNetwork(nn.Module):
 
     def clear(self, task: str) -> None:
         """Take a task's weights out of its skeleton."""
-        self._absorb(task)
+        self.absorb(task)
         self._skeletons[task].clear()
 
-    def _absorb(self, task: str) -> None:
-        """Let units learn what passes did to the statistics that were laid."""
+    def absorb(self, task: str) -> None:
+        """Let units learn, once, what passes did to the statistics that were laid."""
         plan = self._laid.pop(task, None)
         if plan is not None:
             self.statistics.absorb(plan, self._norms[task])

@@ -12,7 +12,7 @@ from torch import nn
 
 from gppf_mm.datasets import SIMTDataLoader, build_schedule, set_sizes
 from gppf_mm.registry import LOOPS
-from gppf_mm.utils.messages import check_tasks
+from gppf_mm.utils.messages import check_names, check_tasks
 from gppf_mm.utils.seeding import derive_seed, seed_everything
 
 from .building import (
@@ -51,7 +51,7 @@ class SIMTTrainLoop(BaseLoop):
             trains. Defaults to None, every task.
 
     Raises:
-        ValueError: If a task of the model has no loader, or a loader no task.
+        ValueError: If a task that is trained has no loader, or a loader no task.
     """
 
     def __init__(
@@ -66,7 +66,11 @@ class SIMTTrainLoop(BaseLoop):
         max_bad_samples: float = 0.01,
         schedule: Mapping[str, Any] | None = None,
     ) -> None:
-        check_tasks("train_dataloader", dataloader, task_names(runner))
+        check_names("train_dataloader", dataloader, task_names(runner))
+        # Tasks that a transfer keeps as they are may have a loader, of a `_base_`, say.
+        trained = unwrap(runner.model).trained_tasks
+        dataloader = {task: dataloader[task] for task in dataloader if task in trained}
+        check_tasks("train_dataloader", dataloader, trained)
         check_loader_cfgs("train_dataloader", dataloader)
         if int(max_iters) != max_iters or max_iters < 1:
             raise ValueError(

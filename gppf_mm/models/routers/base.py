@@ -78,23 +78,29 @@ class BaseRouter(nn.Module):
         """Return those of them that a task trains at an iteration, by default all."""
         return self.parameters_of(task)
 
-    def draw(self, task: str, step: int = 0) -> RoutingPlan:
+    def draw(self, task: str, step: int = 0, replayable: bool = True) -> RoutingPlan:
         """Draw a task's plan, once per task and step.
 
         Args:
             task: The task.
             step: The training iteration. Defaults to 0.
+            replayable: Whether backward passes through the plan's weights may reach the
+                router's parameters any number of times, as activation checkpointing
+                needs. The graph is cut for it, so that a search for unused parameters,
+                as stock data parallel makes, does not find the router's. Defaults to
+                True.
 
         Returns:
-            The plan. Backward passes through its weights reach the router's parameters
-            any number of times, as activation checkpointing needs.
+            The plan.
         """
         units, weights = self.route(task, step)
         indices = map(tuple, units.tolist())
         if weights is None:
             routes = map(Route, indices)
         else:
-            rows = (row.unbind() for row in _replayable(weights).unbind())
+            if replayable:
+                weights = _replayable(weights)
+            rows = (row.unbind() for row in weights.unbind())
             routes = map(_existing, self.group_units, indices, rows, weights.tolist())
         return RoutingPlan(task, dict(zip(self.groups, routes, strict=True)))
 

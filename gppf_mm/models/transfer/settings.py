@@ -1,0 +1,99 @@
+"""What a config says about transfer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gppf_mm.utils.messages import check_names
+
+FREEZABLE = ("units", "routes", "norms")
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """Where a task that the trained run does not have starts.
+
+    Attributes:
+        route: The task of the run whose route it copies. None: the router's own first
+            values.
+        norms: The task of the run from which it takes its private values of the shared
+            parts, that is normalisation layers. None: those of its recipe.
+    """
+
+    route: str | None = None
+    norms: str | None = None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How tasks start from a trained run.
+
+    Attributes:
+        where: The config key, for errors.
+        checkpoint: A checkpoint of a `GPPF` run.
+        new: The tasks that the run does not have.
+        freeze: What is not trained, of ``FREEZABLE``: the units and shared parameters,
+            the routes, the new tasks' private values of the shared parts.
+    """
+
+    where: str
+    checkpoint: str
+    new: Mapping[str, NewTask]
+    freeze: frozenset[str] = frozenset()
+
+    def kept(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """Return the tasks that stay as they are: with frozen units, all old ones."""
+        if "units" not in self.freeze:
+            return ()
+        return tuple(task for task in tasks if task not in self.new)
+
+
+def read_transfer(
+    where: str, cfg: Mapping[str, Any], tasks: Sequence[str], single: bool = False
+) -> Transfer:
+    """Read what a config says about transfer.
+
+    Args:
+        where: The config key.
+        cfg: ``checkpoint``, ``freeze`` (default: nothing) and ``new``, which has for
+            each new task None or a dict of ``route`` (default: None) and ``norms``
+            (default: as ``route``). With ``single`` these two stand in place of
+            ``new``.
+        tasks: The tasks of the model.
+        single: Whether the model has a single task, a new one. Defaults to False.
+
+    Raises:
+        ValueError: If a key is unknown or missing, a task is not the model's, or
+            nothing is left to train.
+    """
+    entries = ("route", "norms") if single else ("new",)
+    check_names(where, cfg, ("checkpoint", "freeze", *entries))
+    if not cfg.get("checkpoint"):
+        raise ValueError(
+            f"`{where}.checkpoint` is missing; expected a checkpoint of a GPPF run, "
+            "such as 'work_dirs/NAME/iter_90000.pth'."
+        )
+    if single:
+        new = {tasks[0]: _read_new(where, {k: cfg[k] for k in entries if k in cfg})}
+    else:
+        check_names(f"{where}.new", cfg.get("new") or {}, tasks)
+        new = {
+            task: _read_new(f"{where}.new.{task}", entry or {})
+            for task, entry in (cfg.get("new") or {}).items()
+        }
+    freeze = cfg.get("freeze") or ()
+    freeze = (freeze,) if isinstance(freeze, str) else tuple(freeze)
+    check_names(f"{where}.freeze", freeze, FREEZABLE)
+    if "units" in freeze and not new:
+        raise ValueError(
+            f"`{where}.freeze` has 'units' and `{where}.new` names no task: the old "
+            "tasks are kept as they are, and nothing would be trained. Name the tasks "
+            "that the checkpoint does not have under `new`, or leave `freeze` out."
+        )
+    return Transfer(where, str(cfg["checkpoint"]), new, frozenset(freeze))
+
+
+def _read_new(where: str, entry: Mapping[str, Any]) -> NewTask:
+    check_names(where, entry, ("route", "norms"))
+    route = entry.get("route")
+    return NewTask(route, entry.get("norms", route))

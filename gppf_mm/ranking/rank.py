@@ -1,0 +1,151 @@
+"""Ranking the routes of a trained run for a new data set."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from gppf_mm.models.backbones import LegoBackbone
+from gppf_mm.models.backbones.lego_backbone import TASK
+from gppf_mm.models.transfer import NewTask, TrainedRun, Transfer
+from gppf_mm.registry import MODELS
+
+from .probe import probe_score
+from .samples import rows_of
+from .target import read_target
+
+_WHERE = "checkpoint"  # Named in errors.
+
+
+@dataclass(frozen=True)
+class RouteScore:
+    """How one task's route suits the new set.
+
+    Attributes:
+        task: The task of the trained run.
+        score: Balanced accuracy of the probe, from 0 to 1.
+    """
+
+    task: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Routes, the best first.
+
+    Attributes:
+        routes: The scores.
+        images: The images of the new set that were looked at.
+        rows: The rows that the probe was fitted to and tested on.
+        classes: Their classes; of a detector the background is one.
+    """
+
+    routes: tuple[RouteScore, ...]
+    images: int
+    rows: int
+    classes: int
+
+
+def rank_routes(
+    cfg: Config,
+    checkpoint: str | Path,
+    images: int = 200,
+    task: str | None = None,
+    seed: int = 0,
+    done: Callable[[RouteScore], None] | None = None,
+) -> Ranking:
+    """Rank the routes of a trained run by a probe on frozen features.
+
+    Args:
+        cfg: Config of the new task: a stock config whose backbone is a `LegoBackbone`,
+            or a multi-task config with ``model.lego.transfer``.
+        checkpoint: A checkpoint of the trained run.
+        images: Images of the new training set, with its training pipeline, to look
+            at. Defaults to 200.
+        task: The new task of a multi-task config. Defaults to None, its only one.
+        seed: Seed of the images, their augmentation and the cells. Defaults to 0.
+        done: Is called with each score. Defaults to None.
+
+    Returns:
+        The ranking.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If config or checkpoint do not fit each other or the purpose.
+    """
+    if images < 1:
+        raise ValueError(f"--images is {images}; expected a number of images above 0.")
+    model_cfg, loader_cfg, scope = read_target(cfg, str(checkpoint), task)
+    run = TrainedRun(str(checkpoint), _WHERE)
+    device = get_device()
+    with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        model = MODELS.build(model_cfg).to(device)
+        batches = _batches(model, loader_cfg, images, seed)
+        scores = []
+        for name in run.tasks:
+            _take(model.backbone, str(checkpoint), name)
+            features, labels, places = _collect(model, batches, images, seed)
+            scores.append(RouteScore(name, probe_score(features, labels, places)))
+            if done is not None:
+                done(scores[-1])
+    return Ranking(
+        routes=tuple(sorted(scores, key=lambda item: -item.score)),
+        images=places[-1] + 1,
+        rows=len(labels),
+        classes=len({label for row in labels for label in row}),
+    )
+
+
+def _batches(
+    model: BaseModel, cfg: Mapping[str, Any], images: int, seed: int
+) -> list[Any]:
+    """Load images once, for all routes."""
+    alone = dict(deepcopy(dict(cfg)), num_workers=0, persistent_workers=False)
+    loader = Runner.build_dataloader(alone, seed=seed)
+    number = -(-images // cfg["batch_size"])
+    return list(islice(loader, number))
+
+
+def _take(backbone: LegoBackbone, checkpoint: str, task: str) -> None:
+    """Give a backbone a task's route and norms."""
+    new = {TASK: NewTask(route=task, norms=task)}
+    backbone.transfer = Transfer(_WHERE, checkpoint, new)
+    backbone.init_weights()
+
+
+@torch.no_grad()
+def _collect(
+    model: BaseModel, batches: list[Any], images: int, seed: int
+) -> tuple[np.ndarray, list[tuple[int, ...]], list[int]]:
+    """Return features and labels of rows, and the image of each."""
+    generator = torch.Generator().manual_seed(seed)
+    model.eval()
+    features, labels, places = [], [], []
+    image = 0
+    for batch in batches:
+        data = model.data_preprocessor(deepcopy(batch), True)
+        outputs = model.backbone(data["inputs"])
+        maps = outputs[-1] if isinstance(outputs, (tuple, list)) else outputs
+        size = tuple(data["inputs"].shape[-2:])
+        for item, sample in zip(maps, data["data_samples"], strict=True):
+            if image == images:
+                break
+            rows = rows_of(item, sample, size, generator)
+            features.append(rows.features.float().cpu())
+            labels += rows.labels
+            places += [image] * len(rows.labels)
+            image += 1
+    return torch.cat(features).numpy(), labels, places

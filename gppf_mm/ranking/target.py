@@ -1,0 +1,79 @@
+"""The new task for which routes are ranked."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from mmengine.config import Config
+
+from gppf_mm.utils.messages import check_names
+
+# What a lego backbone and `model.lego` have in common.
+_NETWORK_KEYS = ("num_units", "router", "placement", "channels_last", "norm")
+
+
+def read_target(
+    cfg: Config, checkpoint: str, task: str | None
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Read the new task's model and loader.
+
+    Args:
+        cfg: A stock config with a `LegoBackbone`, or a multi-task config with
+            ``model.lego.transfer.new``.
+        checkpoint: The trained run, from which the backbone is to start.
+        task: The new task of a multi-task config, None for its only one.
+
+    Returns:
+        The stock model's config with a `LegoBackbone`, the loader's, and their scope.
+
+    Raises:
+        ValueError: If the config is of neither kind.
+    """
+    model = cfg.get("model") or {}
+    if "tasks" in model:
+        stock, loader, scope = _of_many(cfg, task)
+    else:
+        stock, loader = deepcopy(dict(model)), cfg.get("train_dataloader")
+        scope = cfg.get("default_scope", "mmengine")
+        if cfg.get("data_preprocessor"):  # mmpretrain's, beside the model.
+            stock.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
+    backbone = stock.get("backbone") or {}
+    if not str(backbone.get("type")).endswith("LegoBackbone") or not loader:
+        raise ValueError(
+            "The config is none of a new task: expected a `train_dataloader` and "
+            "model.backbone=dict(type='gppf_mm.LegoBackbone', ...), or a multi-task "
+            f"config with model.lego.transfer.new; found a backbone of type "
+            f"{backbone.get('type')!r}."
+        )
+    backbone["transfer"] = dict(checkpoint=checkpoint)
+    backbone.pop("init", None)
+    backbone.pop("init_cfg", None)
+    # Mixed images have no labels that a probe could use.
+    (stock.get("data_preprocessor") or {}).pop("batch_augments", None)
+    return stock, _plain(loader), scope
+
+
+def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
+    """Take a new task out of a multi-task config."""
+    lego = cfg.model.get("lego") or {}
+    new = list((lego.get("transfer") or {}).get("new") or {})
+    if not new or (task is None and len(new) > 1):
+        raise ValueError(
+            f"`model.lego.transfer.new` has {len(new)} tasks; expected the new task "
+            "for which routes are ranked, or --task with one of several."
+        )
+    check_names("--task", [task or new[0]], new)
+    task = task or new[0]
+    stock = deepcopy(cfg.model.tasks[task].to_dict())
+    scope = stock.get("_scope_") or cfg.get("default_scope", "gppf_mm")
+    network = {key: lego[key] for key in _NETWORK_KEYS if key in lego}
+    stock["backbone"] = dict(
+        type="gppf_mm.LegoBackbone", skeleton=stock["backbone"], **network
+    )
+    return stock, cfg.train_dataloader[task], scope
+
+
+def _plain(loader: Mapping[str, Any]) -> dict[str, Any]:
+    plain = deepcopy(dict(loader))
+    plain.pop("_scope_", None)
+    return plain

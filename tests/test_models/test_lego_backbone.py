@@ -1,0 +1,285 @@
+"""A lego network in the place of a stock backbone."""
+
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.dist import is_distributed
+from mmengine.logging import MessageHub
+from mmengine.model import ExponentialMovingAverage, MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from gppf_mm.models import LegoBackbone
+from gppf_mm.registry import MODELS
+from tests.ranks import on_ranks
+from tests.stand_ins import batches, build_stock, loss_of, relative_error, task_configs
+
+HARD = dict(type="gppf_mm.FixedRouter")
+TOP2 = dict(type="gppf_mm.TopKRouter", k=2, init_std=1.0)
+PARTED = dict(perturbation=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _no_iteration() -> None:
+    """Forget the iteration of a runner that another test has built."""
+    MessageHub.get_current_instance().runtime_info.pop("iter", None)
+
+
+def config(
+    task: str, router: dict, num_units: int, with_cp: bool = False, **others: Any
+) -> ConfigDict:
+    """Return a stand-in task's stock config with a lego backbone."""
+    cfg = task_configs(with_cp=with_cp)[task]
+    cfg["backbone"] = dict(
+        type="gppf_mm.LegoBackbone",
+        skeleton=cfg["backbone"],
+        num_units=num_units,
+        router=router,
+        **others,
+    )
+    return ConfigDict(cfg)
+
+
+def build(task: str, router: dict, num_units: int = 4, **others: Any) -> nn.Module:
+    model = MODELS.build(config(task, router, num_units, **others))
+    model.init_weights()
+    return model.train()
+
+
+def as_stock(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state of a model of a single unit under the stock model's names."""
+    renamed = {
+        name.replace("backbone.network.bank.lego.", "")
+        .replace(".units.0.", ".")
+        .replace("backbone.skeleton.", "backbone."): value.clone()
+        for name, value in state.items()
+    }
+    return {n: v for n, v in renamed.items() if not n.startswith("backbone.network.")}
+
+
+@pytest.mark.parametrize("with_cp", [False, True])
+@pytest.mark.parametrize("task", ["det", "cls"])
+def test_one_unit_is_the_stock_backbone(task: str, with_cp: bool) -> None:
+    model = build(task, HARD, num_units=1, with_cp=with_cp)
+    stock = build_stock(task, with_cp=with_cp)
+    stock.load_state_dict(as_stock(model.state_dict()))
+    for part in (model, stock):
+        optim = OptimWrapper(torch.optim.AdamW(part.parameters(), lr=1e-3))
+        for step in range(3):
+            part.train_step(batches(step)[task], optim)
+    found, expected = as_stock(model.state_dict()), dict(stock.state_dict())
+    assert relative_error(found, expected) <= 1e-5
+
+
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_gradients_are_those_of_the_mixed_weights(with_cp: bool) -> None:
+    """Also where blocks are recomputed after the forward pass is over."""
+    model = build("cls", TOP2, with_cp=with_cp, init=PARTED)
+    network = model.backbone.network
+    routes = network.draw("task").routes
+    stock = build_stock("cls")
+    state = dict(stock.state_dict())
+    state.update({n: v for n, v in as_stock(model.state_dict()).items() if n in state})
+    for name in network.bank.lego_names:
+        route = routes[network.groups[name]]
+        units = network.bank.units(name)
+        mixed = zip(route.units, route.weights, strict=True)
+        state[name] = sum(units[unit] * weight for unit, weight in mixed).detach()
+    stock.load_state_dict(state)
+    loss_of(model, batches()["cls"]).backward()
+    loss_of(stock, batches()["cls"]).backward()
+    for name in network.bank.lego_names:
+        whole = stock.get_parameter(name).grad
+        route = routes[network.groups[name]]
+        for index, unit in enumerate(network.bank.units(name)):
+            if index not in route.units:
+                assert unit.grad is None
+                continue
+            weight = route.values[route.units.index(index)]
+            torch.testing.assert_close(unit.grad, weight * whole, rtol=1e-4, atol=1e-6)
+    assert network.router.logits["task"].grad.abs().max() > 0
+
+
+def test_evaluation_sees_every_change_of_the_units() -> None:
+    model = build("cls", TOP2).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = model(images)[0]
+        assert torch.equal(model(images)[0], before)
+        unit = model.backbone.network.draw("task").routes["backbone.conv1"].units[0]
+        model.backbone.network.bank.units("backbone.conv1.weight")[unit].mul_(2)
+        assert not torch.equal(model(images)[0], before)
+
+
+def test_state_and_copies_hold_no_laid_weights() -> None:
+    model = build("cls", TOP2)
+    names = list(model.state_dict())
+    loss_of(model, batches()["cls"])
+    assert list(model.state_dict()) == names
+    copied = deepcopy(model)
+    average = ExponentialMovingAverage(model)
+    average.update_parameters(model)
+    for other in (copied, average.module):
+        before = loss_of(other, batches()["cls"])
+        torch.testing.assert_close(before, loss_of(model, batches()["cls"]))
+    # A copy has parameters of its own.
+    loss_of(copied, batches()["cls"]).backward()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_weights_of_a_pass_are_gone_after_the_next() -> None:
+    model = build("cls", TOP2)
+    loss_of(model, batches()["cls"]).backward()
+    first = model.backbone.skeleton.conv1.weight
+    loss_of(model, batches()["cls"]).backward()
+    assert model.backbone.skeleton.conv1.weight is not first
+    model.eval()
+    assert model.backbone.skeleton.conv1.weight.is_meta
+
+
+def test_frozen_stages_stay_as_they_are() -> None:
+    cfg = config("cls", TOP2, 4)
+    cfg.backbone.skeleton.update(frozen_stages=1, norm_eval=True)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for step in range(2):  # Stock code freezes anew when it is set to training.
+        model.train()
+        optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+        model.train_step(batches(step)["cls"], optim)
+    for name, value in model.state_dict().items():
+        frozen = any(part in name for part in ("conv1.units", "layer1.")) and (
+            name.startswith("backbone.network.bank.lego.backbone.layer1")
+            or "backbone.conv1" in name
+        )
+        if frozen or "running" in name:
+            assert torch.equal(value, before[name]), name
+    unit = "backbone.network.bank.lego.backbone.layer4.0.conv1.units.{}.weight"
+    names = [unit.format(index) for index in range(4)]
+    after = model.state_dict()
+    moved = [not torch.equal(after[name], before[name]) for name in names]
+    assert any(moved)
+
+
+def test_init_cfg_loads_a_model_with_the_same_backbone(tmp_path: Path) -> None:
+    trained = build("cls", TOP2, init=PARTED)
+    path = tmp_path / "trained.pth"
+    torch.save(dict(state_dict=trained.state_dict()), path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path), prefix="backbone.")
+    cfg = config("cls", TOP2, 4, init_cfg=init_cfg)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    found = model.backbone.state_dict()
+    for name, value in trained.backbone.state_dict().items():
+        assert torch.equal(found[name], value), name
+
+
+def test_init_cfg_of_another_type() -> None:
+    cfg = config("cls", TOP2, 4, init_cfg=dict(type="Kaiming", layer="Conv2d"))
+    with pytest.raises(ValueError, match=r"backbone.skeleton.init_cfg"):
+        MODELS.build(cfg)
+
+
+class _Images(Dataset):
+    """Eight labelled images."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict:
+        batch = batches(index)["cls"]
+        return dict(inputs=batch["inputs"][0], data_samples=batch["data_samples"][0])
+
+
+def run(folder: Path, max_iters: int, resume: bool = False) -> nn.Module:
+    """Train with MMEngine's own runner."""
+    gumbel = dict(type="gppf_mm.GumbelTopKRouter", k=2, anneal_iters=6)
+    cfg = config("cls", gumbel, 4, init=PARTED)
+    runner = Runner(
+        model=cfg,
+        work_dir=str(folder),
+        train_dataloader=dict(
+            batch_size=4,
+            dataset=_Images(),
+            sampler=dict(type="InfiniteSampler", shuffle=True),
+            collate_fn=dict(type="pseudo_collate"),
+        ),
+        train_cfg=dict(type="IterBasedTrainLoop", max_iters=max_iters),
+        optim_wrapper=dict(optimizer=dict(type="Adam", lr=1e-3)),
+        default_hooks=dict(
+            checkpoint=dict(type="CheckpointHook", interval=2, by_epoch=False),
+            logger=dict(type="LoggerHook", interval=100),
+        ),
+        randomness=dict(seed=0),
+        resume=resume,
+        default_scope="mmpretrain",
+        experiment_name=f"{folder.name}_{max_iters}",
+    )
+    try:
+        return runner.train()
+    finally:
+        # Other tests build by the names of another library.
+        DefaultScope._instance_dict.pop(runner.experiment_name)
+
+
+def test_a_stock_run_resumes_bit_by_bit(tmp_path: Path) -> None:
+    """The noise of the routes follows the iteration, also after a resume."""
+    whole = run(tmp_path / "whole", 4)
+    assert whole.backbone.network.iteration == 3
+    run(tmp_path / "parted", 2)
+    resumed = run(tmp_path / "parted", 4, resume=True)
+    found = resumed.state_dict()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(found[name], value), name
+
+
+def _train_on_rank(rank: int) -> dict[str, Tensor]:
+    assert is_distributed()
+    torch.manual_seed(0)
+    model = build("cls", TOP2, init=PARTED)
+    wrapped = MMDistributedDataParallel(
+        model, find_unused_parameters=True, broadcast_buffers=False
+    )
+    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    for step in range(2):
+        wrapped.train_step(batches(2 * step + rank)["cls"], optim)
+    return {name: value.detach() for name, value in model.named_parameters()}
+
+
+@pytest.mark.slow
+def test_stock_data_parallel_averages_units_and_routes(tmp_path: Path) -> None:
+    first, second = on_ranks(_train_on_rank, tmp_path)
+    torch.manual_seed(0)
+    model = build("cls", TOP2, init=PARTED)
+    copies = [model, deepcopy(model)]
+    optim = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(2):
+        optim.zero_grad()
+        copies[1].load_state_dict(model.state_dict())
+        copies[1].zero_grad()
+        for rank, part in enumerate(copies):
+            loss_of(part, batches(2 * step + rank)["cls"]).backward()
+        for own, other in zip(model.parameters(), copies[1].parameters(), strict=True):
+            if own.grad is not None:
+                own.grad = (own.grad + other.grad) / 2
+        optim.step()
+    for name, value in model.named_parameters():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_wrong_transfer_is_named() -> None:
+    wrong = partial(config, "cls", TOP2, 4)
+    with pytest.raises(ValueError, match=r"backbone.transfer.checkpoint` is missing"):
+        MODELS.build(wrong(transfer=dict(route="cls")))
+    with pytest.raises(ValueError, match=r"unknown key 'rout'.*'route'"):
+        MODELS.build(wrong(transfer=dict(checkpoint="x.pth", rout="cls")))
+    assert LegoBackbone.__name__ in MODELS.module_dict

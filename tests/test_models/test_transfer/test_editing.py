@@ -1,0 +1,103 @@
+"""Tasks added to checkpoints, removed, and kept in small files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gppf_mm.models import GPPF
+from gppf_mm.models.transfer import (
+    add_task,
+    extract_tasks,
+    insert_tasks,
+    remove_tasks,
+    task_names,
+)
+from gppf_mm.registry import MODELS
+from tests.tiny_tasks import NAMES, build_tiny, tiny_batches
+
+GUMBEL = dict(type="GumbelTopKRouter", k=2, anneal_iters=10, init_std=1.0)
+
+
+def build(outputs: dict[str, int], **lego: object) -> GPPF:
+    tasks = {task: dict(type="TinyTask", outputs=n) for task, n in outputs.items()}
+    lego = dict(num_units=4, router=GUMBEL, **lego)
+    return MODELS.build(dict(type="GPPF", tasks=tasks, lego=lego)).eval()
+
+
+def predictions(model: GPPF, task: str) -> torch.Tensor:
+    images = tiny_batches(3)["one"][0]
+    with torch.no_grad(), model.eval().activate(task) as stock:
+        return stock.head(stock.backbone(images).mean((2, 3)))
+
+
+@pytest.fixture
+def trained() -> GPPF:
+    model = build_tiny(GUMBEL)
+    model.network.set_step(4)
+    return model.eval()
+
+
+def content_of(model: GPPF) -> dict:
+    meta = dict(iter=4, dataset_meta={task: dict(classes=(task,)) for task in NAMES})
+    return dict(
+        state_dict=model.state_dict(), meta=meta, optimizer=dict(param_groups=[])
+    )
+
+
+def test_the_rest_predicts_what_it_did(trained: GPPF) -> None:
+    content = remove_tasks(content_of(trained), ["two"])
+    assert task_names(content) == ("one", "three")
+    assert set(content["meta"]["dataset_meta"]) == {"one", "three"}
+    assert "optimizer" not in content
+    model = build(dict(one=1, three=3))
+    model.load_state_dict(content["state_dict"])
+    for task in ("one", "three"):
+        assert torch.equal(predictions(model, task), predictions(trained, task))
+
+
+def test_an_added_task_is_the_one_that_it_copies(trained: GPPF) -> None:
+    content = add_task(content_of(trained), "four", like="two")
+    assert content["meta"]["dataset_meta"]["four"] == dict(classes=("two",))
+    model = build(dict(one=1, two=2, three=3, four=2))
+    model.load_state_dict(content["state_dict"])
+    assert torch.equal(predictions(model, "four"), predictions(trained, "two"))
+    again = remove_tasks(content, ["four"])
+    assert again["state_dict"].keys() == trained.state_dict().keys()
+
+
+def test_a_small_file_makes_the_task_whole_again(trained: GPPF, tmp_path: Path) -> None:
+    path = str(tmp_path / "trained.pth")
+    torch.save(content_of(trained), path)
+    transfer = dict(checkpoint=path, new=dict(four=dict(route="one")), freeze="units")
+    everything = dict(one=1, two=2, three=3, four=5)
+    new = build(everything, transfer=transfer)
+    new.init_weights()
+    new.network.set_step(3)
+    new.network.router.logits["four"].data.normal_()
+    small = extract_tasks(dict(state_dict=new.state_dict(), meta={}), ["four"])
+    assert not any("bank" in name for name in small["state_dict"])
+    whole = insert_tasks(content_of(trained), small)
+    model = build(everything, transfer=transfer)
+    model.load_state_dict(whole["state_dict"])
+    assert torch.equal(predictions(model, "four"), predictions(new, "four"))
+    for task in NAMES:
+        assert torch.equal(predictions(model, task), predictions(trained, task))
+    with pytest.raises(ValueError, match=r"the task 'four'.* already"):
+        insert_tasks(whole, small)
+    # Over other units the route means nothing.
+    trained.network.bank.units("backbone.0.weight")[0].data += 1
+    with pytest.raises(ValueError, match="trained over other units"):
+        insert_tasks(content_of(trained), small)
+
+
+def test_wrong_names(trained: GPPF) -> None:
+    content = content_of(trained)
+    with pytest.raises(ValueError, match="Did you mean 'three'"):
+        remove_tasks(content, ["tree"])
+    with pytest.raises(ValueError, match="at least one to"):
+        remove_tasks(content, NAMES)
+    with pytest.raises(ValueError, match="which the checkpoint has already"):
+        add_task(content, "two", like="one")
+    with pytest.raises(ValueError, match="use letters, digits"):
+        add_task(content, "a.b", like="one")

@@ -1,0 +1,266 @@
+"""New tasks over a trained bank."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from gppf_mm.models import GPPF
+from gppf_mm.registry import MODELS
+from tests.stand_ins import (
+    TASKS,
+    batches,
+    build_gppf,
+    loss_of,
+    predictions,
+    task_configs,
+)
+
+GUMBEL = dict(type="gppf_mm.GumbelTopKRouter", k=2, anneal_iters=10, init_std=1.0)
+PARTED = dict(init=dict(perturbation=0.5))
+FROZEN = dict(shop=dict(route="cls"))
+
+
+def train(model: nn.Module, data: list[dict], first: int = 0) -> None:
+    model.train()
+    optim = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=0.01))
+    for step, batch in enumerate(data, first):
+        model.network.set_step(step)
+        model.train_step(batch, optim)
+
+
+@pytest.fixture(scope="module")
+def trained() -> GPPF:
+    """Return a GPPF over three tasks, in the midst of its schedule."""
+    torch.manual_seed(0)
+    model = build_gppf(GUMBEL, lego=PARTED)
+    train(model, [batches(0), batches(1)], first=4)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained: GPPF, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("transfer") / "trained.pth"
+    torch.save(dict(state_dict=trained.state_dict(), meta={}), path)
+    return str(path)
+
+
+def transferred(
+    checkpoint: str,
+    old: tuple[str, ...] = TASKS,
+    router: dict = GUMBEL,
+    **settings: Any,
+) -> GPPF:
+    """Build a model with the new task `shop`, a classifier."""
+    cfgs = task_configs()
+    tasks = {task: cfgs[task] for task in old} | dict(shop=cfgs["cls"])
+    transfer = dict(checkpoint=checkpoint, **settings)
+    torch.manual_seed(1)
+    return build_gppf(router, tasks=tasks, lego=PARTED | dict(transfer=transfer))
+
+
+def found_by(model: GPPF, task: str, as_task: str | None = None) -> dict[str, Tensor]:
+    batch = batches(7)[as_task or task]
+    with torch.no_grad():
+        return predictions(as_task or task, model.predict(task, batch))
+
+
+def shop_batches(number: int) -> list[dict]:
+    return [dict(shop=batches(seed)["cls"]) for seed in range(10, 10 + number)]
+
+
+def features(model: GPPF, task: str) -> Tensor:
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad(), model.eval().activate(task) as stock:
+        return stock.backbone(images)[-1]
+
+
+@pytest.mark.parametrize("settings", [{}, dict(freeze="units")])
+def test_old_tasks_predict_what_they_did(
+    trained: GPPF, checkpoint: str, settings: dict
+) -> None:
+    model = transferred(checkpoint, new=FROZEN, **settings).eval()
+    for task in TASKS:
+        expected = found_by(trained, task)
+        for name, value in found_by(model, task).items():
+            assert torch.equal(value, expected[name]), (task, name)
+
+
+def test_a_copied_route_gives_the_same_features(trained: GPPF, checkpoint: str) -> None:
+    model = transferred(checkpoint, new=FROZEN)
+    assert torch.equal(features(model, "shop"), features(trained, "cls"))
+    learned = transferred(checkpoint, new=dict(shop=dict(norms="cls")))
+    assert not torch.equal(features(learned, "shop"), features(trained, "cls"))
+
+
+def test_learning_a_route_leaves_units_and_old_tasks_as_they_are(
+    trained: GPPF, checkpoint: str
+) -> None:
+    new = dict(shop=dict(norms="cls"))
+    model = transferred(checkpoint, new=new, freeze="units")
+    assert model.trained_tasks == ("shop",)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, shop_batches(3))
+    changed = {
+        name
+        for name, value in model.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    own = ("tasks.shop.", "network.router.logits.shop", "network.step")
+    assert not {name for name in changed if not name.startswith(own)}
+    assert "network.router.logits.shop" in changed
+    assert "tasks.shop.head.fc.weight" in changed
+    assert "tasks.shop.backbone.bn1.weight" in changed
+    model.eval()
+    for task in TASKS:
+        expected = found_by(trained, task)
+        for name, value in found_by(model, task).items():
+            assert torch.equal(value, expected[name]), (task, name)
+
+
+def test_frozen_parts_are_none_of_the_active_parameters(checkpoint: str) -> None:
+    model = transferred(checkpoint, new=FROZEN, freeze="units")
+    active = model.network.active_parameters("shop")
+    assert [id(item) for item in active] == [id(model.network.router.logits["shop"])]
+    assert model.network.active_parameters("det") == []
+    whole = transferred(checkpoint, new=FROZEN)
+    assert len(whole.network.active_parameters("shop")) > 40
+
+
+def test_frozen_routes_and_norms(checkpoint: str) -> None:
+    freeze = ("units", "routes", "norms")
+    model = transferred(checkpoint, new=FROZEN, freeze=freeze)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, shop_batches(2))
+    for name, value in model.state_dict().items():
+        moves = name.startswith(("tasks.shop.head", "network.step"))
+        assert moves != torch.equal(value, before[name]), name
+
+
+def test_without_frozen_units_all_tasks_go_on(checkpoint: str) -> None:
+    model = transferred(checkpoint, new=FROZEN)
+    assert model.trained_tasks == (*TASKS, "shop")
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    train(model, [batches(5) | shop_batches(1)[0]])
+    changed = {n for n, v in model.named_parameters() if not torch.equal(v, before[n])}
+    for prefix in ("network.bank", "tasks.det", "tasks.shop", "network.router"):
+        assert any(name.startswith(prefix) for name in changed), prefix
+    # The old tasks' schedule goes on from step 5, as does the route that is a copy.
+    model.network.set_step(3)
+    origins = model.network.origins
+    assert [origins.position(task, 3) for task in ("det", "shop")] == [8, 8]
+
+
+def test_a_task_that_the_config_lacks_is_left_out(
+    trained: GPPF, checkpoint: str
+) -> None:
+    model = transferred(checkpoint, old=("seg",), new=FROZEN).eval()
+    assert model.task_names == ("seg", "shop")
+    for name, value in found_by(model, "seg").items():
+        assert torch.equal(value, found_by(trained, "seg")[name]), name
+
+
+def test_transfers_follow_each_other(
+    trained: GPPF, checkpoint: str, tmp_path: Path
+) -> None:
+    first = transferred(checkpoint, new=FROZEN, freeze="units")
+    train(first, shop_batches(1), first=2)
+    path = str(tmp_path / "first.pth")
+    torch.save(dict(state_dict=first.state_dict(), meta={}), path)
+    second = transferred(path).eval()
+    # A task that was kept stands where it stood, one that was trained has moved.
+    assert second.network.origins.steps.tolist() == [5, 5, 5, 7]
+    for task, as_task in (("det", None), ("shop", "cls")):
+        expected = found_by(first.eval(), task, as_task)
+        for name, value in found_by(second, task, as_task).items():
+            assert torch.equal(value, expected[name]), (task, name)
+
+
+def test_a_resumed_model_draws_the_same_plans(checkpoint: str) -> None:
+    model = transferred(checkpoint, new=FROZEN)
+    train(model, shop_batches(1), first=3)
+    again = transferred(checkpoint, new=FROZEN)
+    again.network.origins.set("shop", 0)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(features(again, "shop"), features(model, "shop"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_lego_backbone_has_the_features_of_the_task(
+    trained: GPPF, checkpoint: str, task: str
+) -> None:
+    cfg = task_configs()[task]
+    cfg["backbone"] = dict(
+        type="gppf_mm.LegoBackbone",
+        skeleton=cfg["backbone"],
+        num_units=4,
+        router=GUMBEL,
+        transfer=dict(checkpoint=checkpoint, route=task, freeze="units"),
+    )
+    model = MODELS.build(ConfigDict(cfg))
+    model.init_weights()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        found = model.eval().backbone(images)[-1]
+    assert torch.equal(found, features(trained, task))
+    model.train()
+    loss_of(model, batches()[task]).backward()
+    bank = model.backbone.network.bank
+    assert all(parameter.grad is None for parameter in bank.parameters())
+    assert model.backbone.network.router.logits["task"].grad.abs().max() > 0
+
+
+def refusal(checkpoint: str, **settings: Any) -> str:
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        transferred(checkpoint, **settings)
+    return str(error.value)
+
+
+def test_refusals_name_key_and_remedy(checkpoint: str, tmp_path: Path) -> None:
+    assert "no such checkpoint" in refusal("nowhere.pth", new=FROZEN)
+    message = refusal(checkpoint)
+    assert "'shop'" in message
+    assert "`model.lego.transfer.new`=dict(shop=" in message
+    message = refusal(checkpoint, new=dict(shop=dict(route="clz")))
+    assert "names the task 'clz'" in message
+    assert "'cls'" in message
+    message = refusal(checkpoint, new=dict(sohp=None))
+    assert "Did you mean 'shop'" in message
+    message = refusal(checkpoint, new={}, freeze="units")
+    assert "nothing would be trained" in message
+    routes = {task: [0] for task in (*TASKS, "shop")}
+    router = dict(type="gppf_mm.FixedRouter", routes=routes)
+    message = refusal(checkpoint, new=FROZEN, router=router)
+    assert "FixedRouter learns no routes" in message
+    layers = dict(GUMBEL, group="layer")
+    assert "expected shape" in refusal(checkpoint, new=FROZEN, router=layers)
+    stock = tmp_path / "stock.pth"
+    torch.save(dict(state_dict={"backbone.conv1.weight": torch.zeros(1)}), stock)
+    assert "no lego bank" in refusal(str(stock), new=FROZEN)
+
+
+@pytest.mark.parametrize("norm", ["shared", "unit"])
+def test_statistics_that_tasks_share_stand_still_with_the_units(
+    tmp_path: Path, norm: str
+) -> None:
+    torch.manual_seed(0)
+    trained = build_gppf(GUMBEL, lego=PARTED | dict(norm=norm))
+    train(trained, [batches(0), batches(1)])
+    path = str(tmp_path / "trained.pth")
+    torch.save(dict(state_dict=trained.state_dict(), meta={}), path)
+    cfgs = task_configs()
+    transfer = dict(checkpoint=path, new=FROZEN, freeze="units")
+    lego = PARTED | dict(norm=norm, transfer=transfer)
+    model = build_gppf(GUMBEL, tasks=cfgs | dict(shop=cfgs["cls"]), lego=lego)
+    train(model, shop_batches(2))
+    state = model.state_dict()
+    for name, value in trained.state_dict().items():
+        assert name == "network.step" or torch.equal(state[name], value), name
+    for task in TASKS:
+        expected = found_by(trained.eval(), task)
+        for name, value in found_by(model.eval(), task).items():
+            assert torch.equal(value, expected[name]), (task, name)

@@ -1,0 +1,174 @@
+"""Ranking routes by a probe on frozen features."""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
+
+from gppf_mm.apis import init_model
+from gppf_mm.ranking import probe_score, rank_routes
+from gppf_mm.ranking.samples import rows_of
+from tests.runs import REPO, make_tiny_toy
+from tests.stand_ins import build_gppf, task_configs
+
+ROUTER = dict(type="gppf_mm.TopKRouter", k=1, group="block", init_std=1.0)
+PARTED = dict(perturbation=0.5)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def position_maps(height: int, width: int) -> Tensor:
+    """Return features that say in which cell they are: row and column."""
+    rows = torch.arange(height)[:, None].expand(height, width)
+    columns = torch.arange(width).expand(height, width)
+    return torch.stack([rows, columns]).float()
+
+
+def cells_of(sample: object, size: tuple[int, int] = (16, 32)) -> dict[tuple, int]:
+    rows = rows_of(position_maps(4, 8), sample, size, generator())
+    cells = [tuple(int(value) for value in cell) for cell in rows.features]
+    return dict(zip(cells, [label for (label,) in rows.labels], strict=True))
+
+
+def test_a_cell_of_a_mask_has_its_most_frequent_class() -> None:
+    from mmseg.structures import SegDataSample
+
+    mask = torch.full((16, 32), 255)
+    mask[:3, :3] = 7  # 9 of the 16 pixels of the first cell.
+    mask[4:8, 4:8] = 2
+    sample = SegDataSample(gt_sem_seg=PixelData(data=mask[None]))
+    assert cells_of(sample) == {(0, 0): 7, (1, 1): 2}
+
+
+def test_a_cell_has_the_class_of_the_smallest_box() -> None:
+    from mmdet.structures import DetDataSample
+
+    boxes = torch.tensor([[12.5, 0.5, 13.5, 1.5], [0, 0, 8, 8], [0, 0, 4, 4.0]])
+    labels = torch.tensor([5, 1, 2])
+    sample = DetDataSample(metainfo=dict(img_shape=(8, 16)))
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+    found = cells_of(sample)
+    objects = {cell: label for cell, label in found.items() if label >= 0}
+    # The first box is smaller than a cell and holds no cell's centre.
+    assert objects == {(0, 0): 2, (0, 1): 1, (1, 0): 1, (1, 1): 1, (0, 3): 5}
+    # Neither are cells of the padding background.
+    rest = {cell for cell, label in found.items() if label < 0}
+    assert rest == {(0, 2), (1, 2), (1, 3)}
+
+
+def test_a_large_class_does_not_crowd_out_a_small_one() -> None:
+    from mmseg.structures import SegDataSample
+
+    mask = torch.zeros(64, 64)
+    mask[:4, :4] = 1
+    sample = SegDataSample(gt_sem_seg=PixelData(data=mask[None]))
+    rows = rows_of(position_maps(16, 16), sample, (64, 64), generator())
+    labels = [label for (label,) in rows.labels]
+    assert labels.count(0) == 8
+    assert labels.count(1) == 1
+
+
+def separable(noise: float) -> tuple[np.ndarray, list[tuple[int, ...]], list[int]]:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 300)
+    features = np.eye(3)[labels] + noise * random.normal(size=(300, 3))
+    return features, [(int(label),) for label in labels], list(range(300))
+
+
+def test_a_probe_tells_separable_features_from_noise() -> None:
+    pytest.importorskip("sklearn")
+    scores = [probe_score(*separable(noise)) for noise in (0.01, 0.7, 50.0)]
+    assert scores[0] == 1.0
+    assert scores[0] > scores[1] > scores[2]
+    assert abs(scores[2] - 1 / 3) < 0.1
+
+
+def test_a_probe_is_tested_on_other_images() -> None:
+    """Rows of an image know each other: a feature that names it must not help."""
+    pytest.importorskip("sklearn")
+    images = np.repeat(np.arange(10), 12)
+    labels = [(int(image % 2),) for image in images]
+    assert probe_score(np.eye(10)[images], labels, list(images)) < 0.75
+
+
+def test_several_labels_are_told_one_by_one() -> None:
+    pytest.importorskip("sklearn")
+    random = np.random.default_rng(0)
+    flags = random.random((100, 3)) > 0.5
+    labels = [tuple(np.flatnonzero(row).tolist()) for row in flags]
+    assert probe_score(flags.astype(float), labels, list(range(100))) == 1.0
+
+
+def test_too_little_to_tell() -> None:
+    pytest.importorskip("sklearn")
+    features, labels, _ = separable(0.1)
+    with pytest.raises(ValueError, match="1 class"):
+        probe_score(features, [(0,)] * 300, list(range(300)))
+    with pytest.raises(ValueError, match="2 labelled image"):
+        probe_score(features, labels, [0, 1] * 150)
+
+
+def test_the_tool_ranks_the_routes_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("sklearn")
+    folder = make_tiny_toy(tmp_path)
+    monkeypatch.chdir(folder)
+    model = build_gppf(ROUTER, tasks=task_configs(), lego=dict(init=PARTED))
+    torch.save(dict(state_dict=model.state_dict(), meta={}), "run.pth")
+    stock = task_configs()["cls"]
+    stock["head"]["num_classes"] = 6
+    stock["backbone"] = dict(
+        type="gppf_mm.LegoBackbone",
+        skeleton=stock["backbone"],
+        num_units=4,
+        router=ROUTER,
+    )
+    toy = Config.fromfile(REPO / "configs/toy/lego-r18-4u-soft_toy-det-seg-cls.py")
+    loader = toy.train_dataloader.cls.to_dict()
+    new = dict(default_scope="mmpretrain", model=stock, train_dataloader=loader)
+    Config(new).dump("new.py")
+    path = str(REPO / "tools/analysis_tools/rank_routes.py")
+    args = ["new.py", "run.pth", "--images", "16", "--out", "ranking.json"]
+    monkeypatch.setattr("sys.argv", [path, *args])
+    rankings = []
+    for _ in range(2):
+        runpy.run_path(path, run_name="__main__")
+        rankings.append(json.loads(Path("ranking.json").read_text()))
+    ranking, again = rankings
+    assert ranking == again
+    assert ranking["images"] == ranking["rows"] == 16
+    assert {item["task"] for item in ranking["routes"]} == {"det", "seg", "cls"}
+    scores = [item["score"] for item in ranking["routes"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
+    assert f"route={ranking['routes'][0]['task']!r}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["det", "seg"])
+def test_cells_of_a_new_task_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """A new task of a multi-task config, with dense labels."""
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(make_tiny_toy(tmp_path))
+    cfg = Config.fromfile(REPO / "configs/toy/lego-r18-4u-soft_toy-det-seg-cls.py")
+    torch.save(dict(state_dict=init_model(cfg).state_dict(), meta={}), "run.pth")
+    cfg.model.tasks.shop = cfg.model.tasks[task]
+    cfg.train_dataloader.shop = cfg.train_dataloader[task]
+    cfg.model.lego.transfer = dict(checkpoint="run.pth", new=dict(shop=None))
+    ranking = rank_routes(cfg, "run.pth", images=8)
+    assert ranking.images == 8
+    assert ranking.rows > 30
+    # Five classes in either set, and a detector's background.
+    assert ranking.classes == 5 + (task == "det")
+    # All units are equal here, and so are all routes.
+    assert len({item.score for item in ranking.routes}) == 1
