@@ -1,0 +1,152 @@
+"""What is compared: the variants, by section."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gppf_mm.models.gppf import _LEGO_KEYS
+
+METRICS = dict(
+    cells="coco/bbox_mAP_50",
+    scene="mIoU",
+    objects="accuracy/top1",
+    tags="multi-label/mAP",
+    count="accuracy/top1",
+    night="mIoU",
+    toydet="coco/bbox_mAP_50",
+    toyseg="mIoU",
+)
+TASKS = tuple(METRICS)
+RESNET = "lego-r18w8-4u-soft_mini8.py"
+SINGLE, SHARED, STRONG = "single", "shared", "shared_private"
+_FIXED = dict(type="gppf_mm.FixedRouter", group="block")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One side of a comparison.
+
+    Attributes:
+        name: Its name.
+        what: What it is, in words.
+        lego: The whole of ``model.lego``; empty for stock single-task runs.
+        changes: Other changes of the config, by dotted key.
+        config: The file in ``configs/mini8`` that is changed.
+        spread_steps: Whether a step trains one task, so that there are as many times
+            more steps as there are tasks.
+    """
+
+    name: str
+    what: str
+    lego: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    config: str = RESNET
+    spread_steps: bool = False
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether each task is trained by itself, by the stock runner."""
+        return not self.lego
+
+    @property
+    def missing(self) -> str:
+        """The key of ``model.lego`` that this version lacks, if any."""
+        lacking = [key for key in self.lego if key not in _LEGO_KEYS]
+        return lacking[0] if lacking else ""
+
+
+def _lego(name: str, what: str, num_units: int, **router: Any) -> Variant:
+    router = dict(group="block") | router
+    return Variant(name, what, dict(num_units=num_units, router=router))
+
+
+def _main() -> list[Variant]:
+    soft, top = "gppf_mm.SoftRouter", "gppf_mm.TopKRouter"
+    own = {task: [0, index] for index, task in enumerate(TASKS, start=1)}
+    routes = dict(type="gppf_mm.FixedRouter", routes=own)
+    hard = dict(num_units=1, router=_FIXED)
+    return [
+        Variant(SINGLE, "eight networks, stock MMEngine runs"),
+        Variant(SHARED, "hard sharing, norms too", hard | dict(norm="shared")),
+        Variant(STRONG, "hard sharing, norms by task: the strong baseline", hard),
+        _lego("lego4_top2", "4 units, top-2", 4, type=top, k=2),
+        _lego("lego4_soft", "4 units, all in the mix", 4, type=soft),
+        _lego("lego8_soft", "8 units, all in the mix", 8, type=soft),
+        _lego("lego4_top1", "4 units, top-1", 4, type=top, k=1),
+        _lego(
+            "lego4_common",
+            "4 units, top-2, of which one is common to all",
+            4,
+            type=top,
+            k=2,
+            shared_units=1,
+        ),
+        _lego("lego9_fixed", "one common and one own unit each", 9, **routes),
+    ]
+
+
+def _groups() -> list[Variant]:
+    soft = "gppf_mm.SoftRouter"
+    return [
+        _lego(f"lego4_soft_{by}", f"routes by {by}", 4, type=soft, group=by)
+        for by in ("layer", "stage")
+    ]
+
+
+_SCHEDULES = dict(round_robin="RoundRobinSchedule", random="RandomSchedule")
+_WEIGHTINGS = ("UW", "FAMO", "UPGrad")
+
+
+def _scheduled(base: Variant) -> list[Variant]:
+    return [
+        replace(
+            base,
+            name=f"{base.name}@{key}",
+            what=f"{base.name}, one task a step: {key.replace('_', ' ')}",
+            changes={"train_cfg.schedule": dict(type=f"gppf_mm.{kind}")},
+            spread_steps=True,
+        )
+        for key, kind in _SCHEDULES.items()
+    ]
+
+
+def _weighted(base: Variant) -> list[Variant]:
+    return [
+        replace(
+            base,
+            name=f"{base.name}+{kind}",
+            what=f"{base.name}, losses weighted by {kind}",
+            changes={"model.weighting": dict(type=kind)},
+        )
+        for kind in _WEIGHTINGS
+    ]
+
+
+def sections(best: str = "lego4_soft") -> dict[str, dict[str, Variant]]:
+    """Return the variants of each section, by name.
+
+    Args:
+        best: The variant of the main section that schedules and weightings are compared
+            with. Defaults to ``'lego4_soft'``.
+
+    Raises:
+        ValueError: If there is no such variant.
+    """
+    main = {variant.name: variant for variant in _main()}
+    legos = [name for name in main if name.startswith("lego")]
+    if best not in legos:
+        raise ValueError(
+            f"`--best` is {best!r}; expected one of the lego variants: "
+            f"{', '.join(legos)}."
+        )
+    strong, lego = main[STRONG], main[best]
+    listed = dict(
+        main=list(main.values()),
+        groups=[lego_by for lego_by in (main["lego4_soft"], *_groups())],
+        schedule=[strong, *_scheduled(strong), lego, *_scheduled(lego)],
+        weighting=[lego, *_weighted(lego)],
+    )
+    return {
+        section: {variant.name: variant for variant in variants}
+        for section, variants in listed.items()
+    }
