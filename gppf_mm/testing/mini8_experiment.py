@@ -1,4 +1,4 @@
-"""Does one run of the mini8 benchmark: ``python -m gppf_mm.testing.mini8_experiment DIR``.
+"""Does one run of the mini8 benchmark, as ``python -m`` this module, folder, workers.
 
 The folder is what `mini8.Run.prepare` made. The run goes on from its last checkpoint if
 it has one, and writes ``result.json`` at its end.
@@ -25,7 +25,7 @@ from gppf_mm.registry import RUNNERS
 from gppf_mm.testing.frugal import keep_memory
 from gppf_mm.testing.mini8.history import LossHistory, read_history
 from gppf_mm.testing.mini8.run import BUSY
-from gppf_mm.testing.mini8.variants import METRICS
+from gppf_mm.testing.mini8.variants import METRICS, TASKS
 from gppf_mm.utils.serialization import allow_checkpoint_types
 from gppf_mm.version import __version__
 
@@ -113,7 +113,7 @@ def _use_workers(cfg: Config, num_workers: int, task: str | None) -> None:
 def _points(metrics: Mapping[str, Any], task: str | None) -> dict[str, float]:
     """Return each task's metric in per cent; mmdet's are fractions."""
     found = {}
-    for name in [task] if task else METRICS:
+    for name in [task] if task else TASKS:
         key = METRICS[name] if task else f"{name}/{METRICS[name]}"
         # mmdet reports nothing at all where nothing was detected.
         value = float(metrics.get(key, 0.0))
@@ -122,14 +122,13 @@ def _points(metrics: Mapping[str, Any], task: str | None) -> dict[str, float]:
 
 
 def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return dict(
-        metrics={task: value for part in parts for task, value in part["metrics"].items()},
-        losses={task: value for part in parts for task, value in part["losses"].items()},
-        iterations=sum(part["iterations"] for part in parts),
-        train_seconds=round(sum(part["train_seconds"] for part in parts), 1),
-        test_seconds=round(sum(part["test_seconds"] for part in parts), 1),
-        diverged=any(part["diverged"] for part in parts),
-    )
+    joined: dict[str, Any] = {}
+    for key in ("metrics", "losses"):
+        joined[key] = {k: v for part in parts for k, v in part[key].items()}
+    for key in ("iterations", "train_seconds", "test_seconds"):
+        joined[key] = round(sum(part[key] for part in parts), 1)
+    joined["diverged"] = any(part["diverged"] for part in parts)
+    return joined
 
 
 def _machine() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Make the eight tasks of mini8 from BCCD, CamVid, CIFAR-10 and the toy set's drawing.
 
-``python tools/dataset_converters/mini8.py --data data --out data/mini8``, once the three
-real sets lie in ``data/`` as docs/en/datasets.md says.
+``python tools/dataset_converters/mini8.py --data data --out data/mini8``, once the
+three real sets lie in ``data/`` as docs/en/datasets.md says.
 """
 
 import argparse

@@ -19,7 +19,7 @@ reasons. The composition is our choice.
 """
 
 from .build import FRACTIONS, SPLITS, make_mini8
-from .cells import COUNT_BINS, CELL_CLASSES, bin_of
+from .cells import CELL_CLASSES, COUNT_BINS, bin_of
 from .objects import HELDOUT, OBJECTS
 from .streets import TAG_THRESHOLD, TAGS, at_night, tags_of
 

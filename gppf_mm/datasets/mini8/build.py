@@ -47,7 +47,8 @@ def make_mini8(
         FileExistsError: If ``out`` holds anything else.
     """
     data, out = Path(data), Path(out)
-    manifest = dict(version=_VERSION, toy_images=toy_images or _TOY_IMAGES)
+    toy_images = toy_images or _TOY_IMAGES
+    manifest = dict(version=_VERSION, toy_images=toy_images)
     path = out / MANIFEST
     if path.is_file() and json.loads(path.read_text()) == manifest:
         return out
@@ -56,7 +57,7 @@ def make_mini8(
         write_cells(data / "bccd", stage, on_image)
         write_streets(data / "camvid", stage, on_image)
         write_objects(data / "cifar10", stage, FRACTIONS, on_image)
-        _write_toy(stage, manifest["toy_images"], on_image)
+        _write_toy(stage, toy_images, on_image)
         (stage / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return out
 

@@ -109,8 +109,6 @@ def _write_quarters(
             for x, y, w, h in (item["bbox"] for item in boxes)
         )
         file = f"{Path(name).stem}_{index}.jpg"
-        write_image(
-            folder / file, cv2.resize(part, SIZE, interpolation=cv2.INTER_AREA)
-        )
+        write_image(folder / file, cv2.resize(part, SIZE, interpolation=cv2.INTER_AREA))
         lines.append(f"{file} {bin_of(count)}\n")
     return lines

@@ -64,7 +64,9 @@ def at_night(
     if rng.random() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
     # The exponent presses the shadows down; factors for blue, green, red.
-    light = (image / 255.0) ** 1.4 * rng.uniform(0.35, 0.55) * (1.0, 0.7, 0.5)
+    light: np.ndarray = (
+        (image / 255.0) ** 1.4 * rng.uniform(0.35, 0.55) * (1.0, 0.7, 0.5)
+    )
     light += 0.02 * np.array((1.0, 0.6, 0.4))
     light += 0.03 * rng.standard_normal(light.shape)
     return (255 * light.clip(0, 1)).astype(np.uint8), np.ascontiguousarray(mask)

@@ -10,32 +10,33 @@ Example:
     ['single', 'shared', 'shared_private']
 """
 
+from .bench import Bench
 from .jobs import Devices, do_runs, parse_devices
-from .page import gain_rows, main_rows, markdown, write_section
+from .page import markdown, write_section
+from .report import draw, facts, section_tables
 from .run import ITERATIONS, QUICK_ITERATIONS, Run
+from .sections import sections
 from .table import Value, delta_m
-from .tuning import GRID, TUNE_SEED, LearningRates, scores_of, search
-from .variants import TASKS, Variant, sections
+from .tuning import GRID
+from .variants import TASKS, Variant
 
 __all__ = [
     "GRID",
     "ITERATIONS",
     "QUICK_ITERATIONS",
     "TASKS",
-    "TUNE_SEED",
+    "Bench",
     "Devices",
-    "LearningRates",
     "Run",
     "Value",
     "Variant",
     "delta_m",
     "do_runs",
-    "gain_rows",
-    "main_rows",
+    "draw",
+    "facts",
     "markdown",
     "parse_devices",
-    "scores_of",
-    "search",
+    "section_tables",
     "sections",
     "write_section",
 ]

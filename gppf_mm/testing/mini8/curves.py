@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from .variants import TASKS
-
 # For each variant the results of its seeds, as the runs wrote them.
 Done = Mapping[str, Sequence[Mapping[str, Any]]]
 _POINTS = 60
 
 
-def draw_losses(done: Done, path: Path) -> None:
+def draw_losses(done: Done, tasks: Sequence[str], path: Path) -> None:
     """Draw the loss of each task over its batches: mean over seeds, and spread.
 
     Args:
         done: The results.
+        tasks: The tasks, eight at most.
         path: The PNG to write.
     """
     # Takes a second, which only who draws shall wait.
@@ -27,7 +26,7 @@ def draw_losses(done: Done, path: Path) -> None:
 
     figure = Figure(figsize=(16, 7), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, task in zip(figure.subplots(2, 4).flat, TASKS, strict=True):
+    for axes, task in zip(figure.subplots(2, 4).flat, tasks, strict=False):
         for name, results in done.items():
             curves = [
                 smoothed([loss for _, loss in result["losses"].get(task, ())])
@@ -57,22 +56,6 @@ def smoothed(losses: Sequence[float]) -> list[float]:
     """Return means over equal stretches of a curve, 60 at most, without NaN and Inf."""
     stretches = np.array_split(np.array(losses, float), min(_POINTS, len(losses)) or 1)
     return [float(part[np.isfinite(part)].mean()) for part in stretches if part.size]
-
-
-def loss_noise(losses: Sequence[float]) -> float:
-    """Return how much a loss varies from batch to batch, relative to its level.
-
-    It is the standard deviation of the differences of neighbours over the last half,
-    divided by the root of 2 and by the mean: a trend does not count.
-
-    Args:
-        losses: A task's losses in the order of its batches.
-    """
-    last = np.array(losses[len(losses) // 2 :], float)
-    last = last[np.isfinite(last)]
-    if len(last) < 3:
-        return math.nan
-    return float(np.diff(last).std() / math.sqrt(2) / max(abs(last.mean()), 1e-12))
 
 
 def draw_rates(scores: Mapping[str, Mapping[float, float]], path: Path) -> None:

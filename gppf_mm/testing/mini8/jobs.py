@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from .run import BUSY, Run
@@ -60,7 +60,7 @@ class _Job:
     run: Run
     place: int
     process: subprocess.Popen
-    bar: int
+    bar: TaskID
     total: int = field(init=False)
 
     def __post_init__(self) -> None:

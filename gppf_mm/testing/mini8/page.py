@@ -1,9 +1,14 @@
 """Results as tables, in a Markdown page and in the terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from .stability import diverged_tasks, mean_noise
 from .table import Metrics, Value, better_of, by_task, delta_m, gains, wins
+from .transfer import HELDOUT
+from .tuning import points
 from .variants import SINGLE, STRONG, TASKS
 
 Results = Mapping[str, Sequence[Metrics]]
@@ -19,7 +24,7 @@ def main_rows(results: Results, lrs: Mapping[str, float]) -> list[Row]:
     """
     single = results.get(SINGLE)
     header = ["variant", *TASKS, "mean", "Delta_m %", "lr", "seeds"]
-    rows = [header]
+    rows: list[Row] = [header]
     for name, seeds in results.items():
         values = by_task(seeds)
         means = Value.of([sum(item.values()) / len(item) for item in seeds])
@@ -63,6 +68,57 @@ def gain_rows(results: Results) -> list[Row]:
             ends = [f"{ahead}/8", f"{clear}/8" if several else ""]
             rows.append([name, over, *cells, f"{mean:+.1f}", *ends])
     return rows
+
+
+def transfer_rows(results: Results, lrs: Mapping[str, float]) -> list[Row]:
+    """Return the table of fine-tuning: a row for each way, a column for each fraction.
+
+    Args:
+        results: For each variant, named ``way~fraction``, its metrics by seed.
+        lrs: Its learning rate.
+    """
+    ways = list(dict.fromkeys(name.partition("~")[0] for name in results))
+    parts = list(dict.fromkeys(name.partition("~")[2] for name in results))
+    rows: list[Row] = [["from", *parts, "lr", "seeds"]]
+    for way in ways:
+        names = [f"{way}~{part}" for part in parts]
+        cells = [
+            str(Value.of([item[HELDOUT] for item in results[name]]))
+            if name in results
+            else ""
+            for name in names
+        ]
+        found = [name for name in names if name in results]
+        rates = ", ".join(f"{lrs[name]:g}" for name in found)
+        rows.append([way, *cells, rates, str(min(len(results[x]) for x in found))])
+    return rows
+
+
+def trial_rows(trials: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Row]:
+    """Return the table of searches: each variant at each learning rate.
+
+    Args:
+        trials: For each variant what its runs wrote.
+    """
+    rates = sorted({item["lr"] for items in trials.values() for item in items})
+    header = ["variant", *(f"{lr:g}" for lr in rates), "loss noise", "tasks diverged"]
+    rows: list[Row] = [header]
+    for name, items in trials.items():
+        by_rate = {item["lr"]: item for item in items}
+        cells = []
+        for lr in rates:
+            value = points(by_rate[lr]) if lr in by_rate else None
+            cells.append("" if value is None else _or_diverged(value))
+        best = max(items, key=points)
+        # Of all tasks at all of its learning rates.
+        lost = sum(len(diverged_tasks(item)) for item in items)
+        total = f"{lost}/{len(items) * len(TASKS)}"
+        rows.append([name, *cells, f"{mean_noise(best):.3f}", total])
+    return rows
+
+
+def _or_diverged(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "diverged"
 
 
 def markdown(rows: Sequence[Row]) -> str:

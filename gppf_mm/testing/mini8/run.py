@@ -56,6 +56,8 @@ class Run:
         """A hash of the configs: other settings are another run."""
         content = {name: cfg.to_dict() for name, cfg in self.parts.items()}
         text = json.dumps(content, sort_keys=True, default=str)
+        # A work dir that is moved keeps its runs.
+        text = text.replace(str(self.work_dir), "")
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @cached_property
@@ -93,9 +95,18 @@ class Run:
             cfg.model.lego = dict(self.variant.lego)
         cfg.merge_from_dict(dict(self.variant.changes))
         steps = len(TASKS) if self.variant.spread_steps else 1
-        last = steps * self.iterations
+        self._set_common(cfg, steps * self.iterations, steps)
+
+    def _set_common(self, cfg: Config, last: int, steps: int) -> None:
+        """Set length, learning rate, seed and split.
+
+        Args:
+            cfg: The config, changed in place.
+            last: Its iterations.
+            steps: Iterations in which each task has one batch.
+        """
         # A tenth at most, for quick runs.
-        warm_up = steps * min(WARM_UP, self.iterations // 10)
+        warm_up = min(steps * WARM_UP, last // 10)
         linear, cosine = cfg.param_scheduler
         linear.end = cosine.begin = warm_up
         cosine.end, cosine.T_max = last, last - warm_up

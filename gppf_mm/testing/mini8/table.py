@@ -100,9 +100,7 @@ def better_of(
 ) -> dict[str, Sequence[Metrics]]:
     """Return, by task, the baseline whose mean is the higher one."""
     one, two = by_task(first), by_task(second)
-    return {
-        task: first if one[task].mean >= two[task].mean else second for task in one
-    }
+    return {task: first if one[task].mean >= two[task].mean else second for task in one}
 
 
 def wins(values: Mapping[str, Value]) -> tuple[int, int]:

@@ -18,11 +18,8 @@ _EXTENSIONS = 2
 Make = Callable[[float], Run]
 
 
-def score(run: Run) -> float | None:
-    """Return a done run's mean over the tasks; a diverged one is the worst."""
-    result = run.result()
-    if result is None:
-        return None
+def points(result: Mapping[str, Any]) -> float:
+    """Return a result's mean over the tasks; a diverged one is the worst."""
     if result["diverged"]:
         return -math.inf
     metrics = result["metrics"]
@@ -61,8 +58,8 @@ def search(make: Make, grid: Sequence[float]) -> list[Run]:
 
 def scores_of(runs: Sequence[Run]) -> dict[float, float]:
     """Return the scores of the runs that are done, by learning rate."""
-    found = {run.lr: score(run) for run in runs}
-    return {lr: value for lr, value in found.items() if value is not None}
+    found = {run.lr: run.result() for run in runs}
+    return {lr: points(result) for lr, result in found.items() if result is not None}
 
 
 class LearningRates:
@@ -83,6 +80,10 @@ class LearningRates:
 
     def __getitem__(self, variant: str) -> float:
         return self._found.get(variant, dict(lr=DEFAULT_LR))["lr"]
+
+    def tried(self, variant: str) -> Mapping[str, float]:
+        """Return the scores of a variant's search by learning rate."""
+        return self._found.get(variant, {}).get("tried", {})
 
     def note(self, variant: str, scores: Mapping[float, float]) -> None:
         """Choose a variant's rate by its scores, and write it."""

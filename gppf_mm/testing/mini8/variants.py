@@ -15,9 +15,12 @@ METRICS = dict(
     night="mIoU",
     toydet="coco/bbox_mAP_50",
     toyseg="mIoU",
+    heldout="accuracy/top1",
 )
-TASKS = tuple(METRICS)
+TASKS = tuple(task for task in METRICS if task != "heldout")
 RESNET = "lego-r18w8-4u-soft_mini8.py"
+SWIN_PREFIX = "swin_"
+SWIN = "lego-swin-e16-4u-soft_mini8.py"
 SINGLE, SHARED, STRONG = "single", "shared", "shared_private"
 _FIXED = dict(type="gppf_mm.FixedRouter", group="block")
 
@@ -60,7 +63,8 @@ def _lego(name: str, what: str, num_units: int, **router: Any) -> Variant:
     return Variant(name, what, dict(num_units=num_units, router=router))
 
 
-def _main() -> list[Variant]:
+def main_variants() -> list[Variant]:
+    """Return the variants of the main comparison."""
     soft, top = "gppf_mm.SoftRouter", "gppf_mm.TopKRouter"
     own = {task: [0, index] for index, task in enumerate(TASKS, start=1)}
     routes = dict(type="gppf_mm.FixedRouter", routes=own)
@@ -85,7 +89,8 @@ def _main() -> list[Variant]:
     ]
 
 
-def _groups() -> list[Variant]:
+def group_variants() -> list[Variant]:
+    """Return routers whose groups are other than blocks."""
     soft = "gppf_mm.SoftRouter"
     return [
         _lego(f"lego4_soft_{by}", f"routes by {by}", 4, type=soft, group=by)
@@ -97,7 +102,21 @@ _SCHEDULES = dict(round_robin="RoundRobinSchedule", random="RandomSchedule")
 _WEIGHTINGS = ("UW", "FAMO", "UPGrad")
 
 
-def _scheduled(base: Variant) -> list[Variant]:
+def norm_variants(base: Variant) -> list[Variant]:
+    """Return a lego with normalisation layers that are not the task's own."""
+    return [
+        replace(
+            base,
+            name=f"{base.name}_{norm}_norms",
+            what=f"{base.name}, norms: {norm}",
+            lego={**base.lego, "norm": norm},
+        )
+        for norm in ("shared", "unit")
+    ]
+
+
+def scheduled(base: Variant) -> list[Variant]:
+    """Return a variant under schedules that train one task a step."""
     return [
         replace(
             base,
@@ -110,7 +129,8 @@ def _scheduled(base: Variant) -> list[Variant]:
     ]
 
 
-def _weighted(base: Variant) -> list[Variant]:
+def weighted(base: Variant) -> list[Variant]:
+    """Return a variant under task weightings."""
     return [
         replace(
             base,
@@ -122,31 +142,15 @@ def _weighted(base: Variant) -> list[Variant]:
     ]
 
 
-def sections(best: str = "lego4_soft") -> dict[str, dict[str, Variant]]:
-    """Return the variants of each section, by name.
+def transformers(best: str) -> list[Variant]:
+    """Return the baselines and a lego over a small Swin.
 
     Args:
-        best: The variant of the main section that schedules and weightings are compared
-            with. Defaults to ``'lego4_soft'``.
-
-    Raises:
-        ValueError: If there is no such variant.
+        best: The name of the lego; the soft one of 4 units is compared as well.
     """
-    main = {variant.name: variant for variant in _main()}
-    legos = [name for name in main if name.startswith("lego")]
-    if best not in legos:
-        raise ValueError(
-            f"`--best` is {best!r}; expected one of the lego variants: "
-            f"{', '.join(legos)}."
-        )
-    strong, lego = main[STRONG], main[best]
-    listed = dict(
-        main=list(main.values()),
-        groups=[lego_by for lego_by in (main["lego4_soft"], *_groups())],
-        schedule=[strong, *_scheduled(strong), lego, *_scheduled(lego)],
-        weighting=[lego, *_weighted(lego)],
-    )
-    return {
-        section: {variant.name: variant for variant in variants}
-        for section, variants in listed.items()
-    }
+    names = dict.fromkeys((SINGLE, SHARED, STRONG, "lego4_soft", best))
+    return [
+        replace(item, name=f"{SWIN_PREFIX}{item.name}", config=SWIN)
+        for item in main_variants()
+        if item.name in names
+    ]
