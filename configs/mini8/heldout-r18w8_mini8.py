@@ -98,8 +98,8 @@ param_scheduler = [
         T_max=270)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=300)
-val_cfg = dict()
-test_cfg = dict()
+val_cfg = {}
+test_cfg = {}
 
 default_scope = 'mmpretrain'
 default_hooks = dict(
