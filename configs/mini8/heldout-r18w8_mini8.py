@@ -98,8 +98,8 @@ param_scheduler = [
         T_max=270)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=300)
-val_cfg = {}
-test_cfg = {}
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
 
 default_scope = 'mmpretrain'
 default_hooks = dict(

@@ -15,8 +15,8 @@ from .files import SIZE, OnImage, list_files, read_image
 TAGS: Mapping[str, int] = dict(
     Pole=2, SignSymbol=6, Fence=7, Car=8, Pedestrian=9, Bicyclist=10
 )
-# The share of the pixels from which on a thing counts. With it each tag is in 16 to 88 %
-# of the training images and in 11 to 82 % of the test images.
+# The share of the pixels from which on a thing counts. With it each tag is in 16 to
+# 88 % of the training images and in 11 to 82 % of the test images.
 TAG_THRESHOLD = 0.005
 _SPLITS = dict(train="train", tune="val", test="test")
 
@@ -39,9 +39,8 @@ def at_night(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make a night image of a day image.
 
-    It is another view: a window of 70 to 90 % of the image, mirrored by chance. Light is
-    taken away, mostly the red, and the sensor's noise is added, which is stronger in the
-    dark.
+    It is another view: a window of 70 to 90 % of the image, mirrored by chance. Light
+    is taken away, mostly the red, and a sensor's noise is added.
 
     Args:
         image: ``(height, width, 3)`` uint8 BGR.
@@ -64,9 +63,8 @@ def at_night(
     if rng.random() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
     # The exponent presses the shadows down; factors for blue, green, red.
-    light: np.ndarray = (
-        (image / 255.0) ** 1.4 * rng.uniform(0.35, 0.55) * (1.0, 0.7, 0.5)
-    )
+    tint = rng.uniform(0.35, 0.55) * np.array((1.0, 0.7, 0.5))
+    light: np.ndarray = (image / 255.0) ** 1.4 * tint
     light += 0.02 * np.array((1.0, 0.6, 0.4))
     light += 0.03 * rng.standard_normal(light.shape)
     return (255 * light.clip(0, 1)).astype(np.uint8), np.ascontiguousarray(mask)

@@ -1,7 +1,7 @@
 """The runs that a section needs, and doing them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Bench:
 
     configs: Path
     work_dir: Path
-    devices: Devices = Devices()
+    devices: Devices = field(default_factory=Devices)
     seeds: int = 3
     iterations: int = ITERATIONS
     heldout: Path | None = None

@@ -77,8 +77,8 @@ class LossHistory(Hook):
             file.writelines(lines)
         if self.task is not None and self._nonfinite > _MAX_NONFINITE:
             raise FloatingPointError(
-                f"The loss of {self.task!r} was not finite {self._nonfinite} times in a "
-                "row: lower the learning rate."
+                f"The loss of {self.task!r} was not finite {self._nonfinite} times in "
+                "a row: lower the learning rate."
             )
 
 
