@@ -1,0 +1,42 @@
+"""The mini8 benchmark: what routing brings, on eight small tasks.
+
+A variant is a change of one config; a run is a variant with a seed and a learning rate,
+in a process and a folder of its own. ``tools/benchmarks/mini8.py`` does the runs that
+are missing and writes the tables; docs/en/mini8.md says what they mean.
+
+Example:
+    >>> from gppf_mm.testing.mini8 import sections
+    >>> list(sections()["main"])[:3]
+    ['single', 'shared', 'shared_private']
+"""
+
+from .bench import Bench
+from .jobs import Devices, do_runs, parse_devices
+from .page import markdown, write_section
+from .report import draw, facts, section_tables
+from .run import ITERATIONS, QUICK_ITERATIONS, Run
+from .sections import sections
+from .table import Value, delta_m
+from .tuning import GRID
+from .variants import TASKS, Variant
+
+__all__ = [
+    "GRID",
+    "ITERATIONS",
+    "QUICK_ITERATIONS",
+    "TASKS",
+    "Bench",
+    "Devices",
+    "Run",
+    "Value",
+    "Variant",
+    "delta_m",
+    "do_runs",
+    "draw",
+    "facts",
+    "markdown",
+    "parse_devices",
+    "section_tables",
+    "sections",
+    "write_section",
+]

@@ -1,0 +1,120 @@
+"""The runs that a section needs, and doing them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .jobs import Devices, do_runs
+from .run import ITERATIONS, Run, Split
+from .transfer import TRANSFER_ITERATIONS, TransferRun, TransferVariant
+from .tuning import TUNE_SEED, LearningRates, scores_of, search
+from .variants import Variant
+
+Variants = Mapping[str, Variant]
+# For each variant the results of its seeds.
+Done = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Settings that all runs have in common.
+
+    Attributes:
+        configs: The folder ``configs/mini8``.
+        work_dir: Where runs are written.
+        devices: Where they are done.
+        seeds: How many seeds are reported.
+        iterations: Batches of each task.
+        heldout: See `TransferRun`.
+    """
+
+    configs: Path
+    work_dir: Path
+    devices: Devices = field(default_factory=Devices)
+    seeds: int = 3
+    iterations: int = ITERATIONS
+    heldout: Path | None = None
+
+    @property
+    def rates(self) -> LearningRates:
+        """The learning rates that were chosen."""
+        return LearningRates(self.work_dir / "lrs.json")
+
+    def run_of(self, variant: Variant, split: Split, seed: int, lr: float) -> Run:
+        """Return a run of a variant."""
+        where = (self.configs, self.work_dir.absolute())
+        if not isinstance(variant, TransferVariant):
+            return Run(variant, seed, lr, split, self.iterations, *where)
+        source = None
+        if variant.source is not None:
+            # The seed of tuning has no run of its own to start from.
+            source_seed = 0 if seed == TUNE_SEED else seed
+            source_lr = self.rates[variant.source.name]
+            source = self.run_of(variant.source, "test", source_seed, source_lr)
+        iterations = min(self.iterations, TRANSFER_ITERATIONS)
+        return TransferRun(
+            variant, seed, lr, split, iterations, *where, source, self.heldout
+        )
+
+    def reported(self, variant: Variant) -> list[Run]:
+        """Return a variant's runs that are tested, one for each seed."""
+        lr = self.rates[variant.name]
+        return [self.run_of(variant, "test", seed, lr) for seed in range(self.seeds)]
+
+    def searched(self, variant: Variant, grid: Sequence[float]) -> list[Run]:
+        """Return the runs of a variant's search, as far as it goes by now."""
+        return search(lambda lr: self.run_of(variant, "tune", TUNE_SEED, lr), grid)
+
+    def tune(self, variants: Variants, grid: Sequence[float]) -> list[Run]:
+        """Search every variant's learning rate.
+
+        Args:
+            variants: The variants.
+            grid: The learning rates to begin with.
+
+        Returns:
+            The runs that failed.
+        """
+        while True:
+            searches = {
+                name: self.searched(item, grid) for name, item in variants.items()
+            }
+            missing = _missing(run for runs in searches.values() for run in runs)
+            if not missing:
+                break
+            failed = do_runs(missing, self.devices)
+            if failed or len(_missing(missing)) == len(missing):
+                return failed
+        rates = self.rates
+        for name, runs in searches.items():
+            rates.note(name, scores_of(runs))
+        return []
+
+    def do(self, variants: Variants) -> list[Run]:
+        """Do the reported runs that are missing; return those that failed."""
+        runs = [self.reported(item) for item in variants.values()]
+        # All variants of a seed before the next seed: a table early.
+        return do_runs(
+            [run for seed in zip(*runs, strict=True) for run in seed], self.devices
+        )
+
+    def results(self, variants: Variants) -> Done:
+        """Return what is done of the reported runs, by variant."""
+        found = {name: _results(self.reported(item)) for name, item in variants.items()}
+        return {name: results for name, results in found.items() if results}
+
+    def tried(self, variants: Variants, grid: Sequence[float]) -> Done:
+        """Return what is done of the searches, by variant."""
+        found = {
+            name: _results(self.searched(item, grid)) for name, item in variants.items()
+        }
+        return {name: results for name, results in found.items() if results}
+
+
+def _missing(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if run.result() is None]
+
+
+def _results(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    return [result for run in runs if (result := run.result())]

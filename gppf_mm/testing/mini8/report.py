@@ -1,0 +1,96 @@
+"""What a section shows: its tables, facts and figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .bench import Bench, Done, Variants
+from .curves import draw_losses, draw_rates
+from .page import Row, gain_rows, main_rows, transfer_rows, trial_rows
+from .tuning import points
+from .variants import SWIN_PREFIX, TASKS
+
+
+def section_tables(
+    section: str, bench: Bench, variants: Variants, grid: Sequence[float]
+) -> dict[str, list[Row]]:
+    """Return the tables of a section by their titles, without empty ones.
+
+    Args:
+        section: The section.
+        bench: The benchmark.
+        variants: The section's variants.
+        grid: The learning rates that searches begin with.
+    """
+    done = bench.results(variants)
+    lrs = {name: bench.rates[name] for name in done}
+    finished = {
+        name: [item["metrics"] for item in results if not item["diverged"]]
+        for name, results in done.items()
+    }
+    finished = {name: items for name, items in finished.items() if items}
+    # The baselines of the transformer are found by their names.
+    finished = {name.removeprefix(SWIN_PREFIX): x for name, x in finished.items()}
+    lrs = {name.removeprefix(SWIN_PREFIX): lr for name, lr in lrs.items()}
+    if section == "transfer":
+        tables = {"Top-1 on the held-out classes": transfer_rows(finished, lrs)}
+    else:
+        tables = {
+            "Metrics on the test split": main_rows(finished, lrs),
+            "Gains in points": gain_rows(finished),
+        }
+        if section == "schedule":
+            trials = bench.tried(variants, grid)
+            tables["Over the learning rates, on the tune split"] = trial_rows(trials)
+    return {title: rows for title, rows in tables.items() if len(rows) > 1}
+
+
+def facts(done: Done, command: str, bench: Bench) -> dict[str, str]:
+    """Return how the numbers were measured."""
+    results = [item for items in done.values() for item in items]
+    if not results:
+        return {}
+
+    def all_of(key: str) -> str:
+        return "; ".join(dict.fromkeys(str(item[key]) for item in results))
+
+    minutes = [(r["train_seconds"] + r["test_seconds"]) / 60 for r in results]
+    versions = results[0]["versions"]
+    return dict(
+        Command=f"`{command}`",
+        Machine=f"{all_of('device')}; {all_of('machine')}",
+        Versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+        Runs=f"{len(results)}, seeds {all_of('seed')}; {bench.iterations} batches of "
+        f"each task; {min(minutes):.1f} to {max(minutes):.1f} minutes each; the last "
+        f"ended {max(item['finished'] for item in results)}",
+        Diverged=", ".join(
+            f"{item['variant']} (seed {item['seed']})"
+            for item in results
+            if item["diverged"]
+        )
+        or "none",
+    )
+
+
+def draw(
+    section: str, bench: Bench, variants: Variants, grid: Sequence[float], folder: Path
+) -> list[Path]:
+    """Draw a section's figures.
+
+    Returns:
+        The files.
+    """
+    paths = []
+    done: Mapping[str, Sequence[Mapping[str, Any]]] = bench.results(variants)
+    if done and section != "transfer":
+        paths.append(folder / f"{section}_losses.png")
+        draw_losses(done, TASKS, paths[-1])
+    tried = bench.tried(variants, grid) if section == "schedule" else {}
+    if tried:
+        scores = {
+            name: {item["lr"]: points(item) for item in items}
+            for name, items in tried.items()
+        }
+        paths.append(folder / f"{section}_rates.png")
+        draw_rates(scores, paths[-1])
+    return paths

@@ -1,0 +1,93 @@
+"""One learning rate for each variant, chosen on the tune split."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .run import Run
+
+GRID = (1e-3, 2e-3, 4e-3)
+DEFAULT_LR = 2e-3
+# Not among the seeds that are reported.
+TUNE_SEED = 100
+# How often the search goes on beyond an end of the grid.
+_EXTENSIONS = 2
+
+Make = Callable[[float], Run]
+
+
+def points(result: Mapping[str, Any]) -> float:
+    """Return a result's mean over the tasks; a diverged one is the worst."""
+    if result["diverged"]:
+        return -math.inf
+    metrics = result["metrics"]
+    return sum(metrics.values()) / len(metrics)
+
+
+def best_lr(scores: Mapping[float, float]) -> float:
+    """Return the learning rate of the best score, the lower one of equals."""
+    return max(sorted(scores), key=scores.__getitem__)
+
+
+def search(make: Make, grid: Sequence[float]) -> list[Run]:
+    """Return the runs of a search as far as it goes: the done ones and the next.
+
+    The whole grid comes first. Where its best rate is at an end, half or double of it
+    is tried as well, twice at most: every variant is tuned by the same rule.
+
+    Args:
+        make: Makes the run of a learning rate.
+        grid: The learning rates to try.
+    """
+    tried = sorted(grid)
+    for _ in range(_EXTENSIONS):
+        runs = [make(lr) for lr in tried]
+        if any(run.result() is None for run in runs):
+            return runs
+        best = best_lr(scores_of(runs))
+        if best == tried[0]:
+            tried.insert(0, best / 2)
+        elif best == tried[-1]:
+            tried.append(best * 2)
+        else:
+            return runs
+    return [make(lr) for lr in tried]
+
+
+def scores_of(runs: Sequence[Run]) -> dict[float, float]:
+    """Return the scores of the runs that are done, by learning rate."""
+    found = {run.lr: run.result() for run in runs}
+    return {lr: points(result) for lr, result in found.items() if result is not None}
+
+
+class LearningRates:
+    """The chosen learning rates, kept in a JSON file.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._found: dict[str, Any] = (
+            json.loads(path.read_text()) if path.is_file() else {}
+        )
+
+    def __contains__(self, variant: str) -> bool:
+        return variant in self._found
+
+    def __getitem__(self, variant: str) -> float:
+        return self._found.get(variant, dict(lr=DEFAULT_LR))["lr"]
+
+    def tried(self, variant: str) -> Mapping[str, float]:
+        """Return the scores of a variant's search by learning rate."""
+        return self._found.get(variant, {}).get("tried", {})
+
+    def note(self, variant: str, scores: Mapping[float, float]) -> None:
+        """Choose a variant's rate by its scores, and write it."""
+        tried = {f"{lr:g}": round(value, 2) for lr, value in sorted(scores.items())}
+        self._found[variant] = dict(lr=best_lr(scores), tried=tried)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self._found, indent=2) + "\n")
