@@ -193,6 +193,16 @@ def test_temperature_counts_and_shared_units_do_not() -> None:
         assert gradient[:, 0].abs().max() < 1e-8
 
 
+def test_groups_with_nothing_to_choose_take_no_part() -> None:
+    router = dict(TOP2, shared_units=1, group="layer")
+    model = build(router=router, num_units={"backbone.0": 1, "*": 4})
+    assert 1 in model.network.router.group_units
+    found, log = step_gradients(model, tiny_batches())
+    assert all(log[f"router/{name}"].isfinite() for name in ("balance", "entropy"))
+    for task in NAMES:
+        assert found[f"network.router.logits.{task}"].isfinite().all()
+
+
 def test_mixed_precision_leaves_them_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -146,11 +146,13 @@ class LearnedRouter(BaseRouter):
         """Return the softmax over the units that are a choice: all but shared ones.
 
         Args:
-            logits: Of shape ``(..., K)``.
+            logits: Of shape ``(..., groups, K)``.
             step: The training iteration, for the temperature.
 
         Returns:
-            Probabilities of shape ``(..., K - shared_units)``.
+            Probabilities of shape ``(..., K - shared_units)``, without the groups that
+            have shared units alone.
         """
         scores = self.present(logits / self.schedules["temperature"](step))
-        return scores[..., self.shared_units :].softmax(dim=-1)
+        some = [count > self.shared_units for count in self.group_units]
+        return scores[..., some, self.shared_units :].softmax(dim=-1)
