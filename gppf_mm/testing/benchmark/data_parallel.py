@@ -63,7 +63,7 @@ def time_ranks(options: Options, size: int) -> dict[str, list[float]]:
     """Time both sides in one of the ranks, and what no reduction can undercut."""
     ours, theirs = data_parallel_steps(options, size)
     alone = Step(ours.model.module, ours.data)
-    sides = {"SIMT": ours, "DDP": theirs, "no reduction": alone}
+    sides: dict[str, Call] = {"SIMT": ours, "DDP": theirs, "no reduction": alone}
     calls = {name: together(call) for name, call in sides.items()}
     return interleave(calls, options, agree)
 
