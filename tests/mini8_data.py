@@ -1,4 +1,4 @@
-"""Tiny stand-ins of the three sets that mini8 is made from, as converters write them."""
+"""Tiny stand-ins of the three sets that mini8 is made from, as converted."""
 
 import json
 from pathlib import Path

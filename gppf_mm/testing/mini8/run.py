@@ -106,7 +106,7 @@ class Run:
             steps: Iterations in which each task has one batch.
         """
         # A tenth at most, for quick runs.
-        warm_up = min(steps * WARM_UP, last // 10)
+        warm_up = max(1, min(steps * WARM_UP, last // 10))
         linear, cosine = cfg.param_scheduler
         linear.end = cosine.begin = warm_up
         cosine.end, cosine.T_max = last, last - warm_up

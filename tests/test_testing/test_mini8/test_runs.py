@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on_and_is_done_once(
     # The last checkpoint is that of 4 iterations.
     assert trained == [4, 5, 6, 7]
     result = run.result()
-    assert [i for i, _ in result["losses"]["heldout"]][-4:] == [4, 5, 6, 7]
+    assert [i for i, _ in result["losses"]["heldout"]] == list(range(8))
     assert 0 <= result["metrics"]["heldout"] <= 100
     assert (result["lr"], result["seed"], result["digest"]) == (1e-3, 0, run.digest)
     assert not result["diverged"]
