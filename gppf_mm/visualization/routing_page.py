@@ -70,7 +70,10 @@ def _findings(routes: Routes, history: RouteHistory | None) -> list[str]:
     found = []
     pairs = _pairs(routes)
     if pairs:
-        most, least = max(pairs, key=pairs.__getitem__), min(pairs, key=pairs.__getitem__)
+        most, least = (
+            max(pairs, key=pairs.__getitem__),
+            min(pairs, key=pairs.__getitem__),
+        )
         found.append(f"Most alike: {' and '.join(most)}, affinity {pairs[most]:.2f}.")
         if len(pairs) > 1:
             found.append(
