@@ -64,7 +64,9 @@ def main() -> int:
             "The exported detector, run by mmdet's own tools/test.py without gppf_mm, "
             f"has the same mAP: {scores}."
         )
-    console.print(f"Pictures: {OUT / 'predictions.png'}, {OUT / 'routing.png'}")
+    console.print(
+        f"Pictures: {OUT / 'predictions.png'}; routing: {OUT / 'routing/index.html'}"
+    )
     console.print(f"Done in {(time.monotonic() - started) / 60:.1f} minutes.")
     for problem in problems:
         console.print(f"[red]Failed:[/] {problem}")
@@ -134,10 +136,8 @@ def draw(checkpoint: str) -> None:
         OUT / "predictions.png",
         "Predictions of three stock models over one lego bank",
     )
-    tool = "tools/analysis_tools/plot_routing_map.py"
-    run_logged(
-        [tool, CONFIG, checkpoint, "--out", OUT / "routing.png"], OUT / "routing.log"
-    )
+    tool = "tools/analysis_tools/routing.py"
+    run_logged([tool, checkpoint, "--out", OUT / "routing"], OUT / "routing.log")
 
 
 def export(checkpoint: str, metrics: dict[str, float]) -> list[str]:

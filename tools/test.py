@@ -13,6 +13,7 @@ from gppf_mm.apis import (
     kind_errors,
     load_config,
     name_missing_data,
+    order_tasks,
     read_checkpoint,
     select_tasks,
     set_work_dir,
@@ -81,6 +82,7 @@ def main() -> None:
         metrics_files = dump_predictions(cfg, args.out)
         draw_predictions(cfg, args.show_dir, args.interval)
         content = read_checkpoint(args.checkpoint)
+        order_tasks(cfg, content)
         cfg.load_from, cfg.resume = args.checkpoint, False
         with name_missing_data(cfg, ["test"]):
             runner = RUNNERS.build(cfg)

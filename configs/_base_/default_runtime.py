@@ -13,7 +13,9 @@ default_hooks = dict(
         # The mean of the tasks' metrics that `val_cfg` names.
         save_best='mean',
         rule='greater'),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Notes which units the tasks activate, in routes.jsonl.
+    routing=dict(type='RoutingHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,9 +1,10 @@
 """What tools, notebooks and tests call: configs, checkpoints, models."""
 
-from .checkpoint import check_checkpoint, init_model, read_checkpoint
+from .checkpoint import check_checkpoint, init_model, order_tasks, read_checkpoint
 from .command_line import DICT_ACTION_HELP, kind_errors, short_path
 from .config import load_config, select_tasks, set_work_dir
 from .data import name_missing_data
+from .routing import find_config, write_routing
 from .testing import draw_predictions, dump_predictions, write_metrics
 from .training import enable_amp, enable_auto_scale_lr, enable_resume, resume_hint
 
@@ -15,14 +16,17 @@ __all__ = [
     "enable_amp",
     "enable_auto_scale_lr",
     "enable_resume",
+    "find_config",
     "init_model",
     "kind_errors",
     "load_config",
     "name_missing_data",
+    "order_tasks",
     "read_checkpoint",
     "resume_hint",
     "select_tasks",
     "set_work_dir",
     "short_path",
     "write_metrics",
+    "write_routing",
 ]

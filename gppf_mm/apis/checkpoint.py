@@ -40,10 +40,12 @@ def init_model(
         ValueError: If it is not of this config.
     """
     scope = cfg.get("default_scope", "gppf_mm")
+    content = None if checkpoint is None else read_checkpoint(checkpoint)
+    if content is not None:
+        order_tasks(cfg, content)
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(deepcopy(cfg.model))
-    if checkpoint is not None:
-        content = read_checkpoint(checkpoint)
+    if content is not None and checkpoint is not None:
         check_checkpoint(model, cfg, content, checkpoint)
         load_whole(model, content["state_dict"])
     return model.to(device).eval()
@@ -87,6 +89,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if "state_dict" in content:
         return dict(content)
     return dict(state_dict=content)
+
+
+def order_tasks(cfg: Config, content: Mapping[str, Any]) -> None:
+    """Put a config's tasks in the order in which a checkpoint was trained with them.
+
+    MMEngine sorts the keys of the config that it writes beside the checkpoints. The
+    order decides which task names the shared parameters, hence that of the groups.
+
+    Args:
+        cfg: The config, changed in place unless its tasks are others.
+        content: What `read_checkpoint` returned.
+    """
+    tasks, trained = cfg.model.tasks, _tasks(content["state_dict"])
+    if sorted(tasks) == sorted(trained):
+        cfg.model.tasks = {task: tasks[task] for task in trained}
 
 
 def check_checkpoint(

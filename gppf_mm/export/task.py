@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from gppf_mm.apis import check_checkpoint, init_model, read_checkpoint
+from gppf_mm.apis import check_checkpoint, init_model, order_tasks, read_checkpoint
 from gppf_mm.engine.runner.checkpoints import replace_file
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.loading import load_whole
@@ -65,6 +65,7 @@ def export_task(
     out = _check_out(out)
     stock = export_config(cfg, task)
     content = read_checkpoint(checkpoint)
+    order_tasks(cfg, content)
     model = init_model(cfg)
     check_checkpoint(model, cfg, content, checkpoint)
     load_whole(model, content["state_dict"])

@@ -1,17 +1,28 @@
-"""Pictures: predictions drawn by the stock visualizers, and the routing map."""
+"""Pictures: predictions drawn by the stock visualizers, and how tasks share units."""
 
+from .affinity_map import affinity_map, usage_map
 from .draw import build_visualizer, draw_sample, stock_visualizer
+from .figures import save, to_array, to_png
 from .image import enlarge, load_image
 from .montage import plot_montage
-from .routing_map import mixing_weights, plot_routing_map
+from .route_movement import movement_curves, movement_map
+from .routing_map import routing_map
+from .routing_page import routing_page
 
 __all__ = [
+    "affinity_map",
     "build_visualizer",
     "draw_sample",
     "enlarge",
     "load_image",
-    "mixing_weights",
+    "movement_curves",
+    "movement_map",
     "plot_montage",
-    "plot_routing_map",
+    "routing_map",
+    "routing_page",
+    "save",
     "stock_visualizer",
+    "to_array",
+    "to_png",
+    "usage_map",
 ]

@@ -1,127 +1,82 @@
 """The routing map: which units each task activates, and how strongly."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import math
 
 import numpy as np
-import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 
-from gppf_mm.models import GPPF
+from gppf_mm.analysis.routing import Routes
+
+from .figures import ABSENT, INACTIVE, grid, new_figure, write_cells
 
 _MAX_NUMBERED_UNITS = 8
+_MAX_TALL_GROUPS = 24
+_WIDTH = 12.0  # inches, of all the maps in a row
 
 
-@torch.no_grad()
-def mixing_weights(model: GPPF, task: str) -> tuple[list[str], np.ndarray]:
-    """Return a task's mixing weights under its evaluation plan.
-
-    Args:
-        model: The multi-task model. It is left as it is, whatever its mode.
-        task: The task.
-
-    Returns:
-        The routing groups, from the network's input to its output, and an array of
-        shape ``(groups, K)``; NaN where the task does not activate the unit.
-    """
-    network = model.network
-    training = network.training
-    network.eval()
-    plan = network.draw(task)
-    network.train(training)
-    table = np.full((len(plan.routes), network.bank.num_units), np.nan)
-    for row, route in enumerate(plan.routes.values()):
-        weights = [1.0] if route.weights is None else [float(w) for w in route.weights]
-        table[row, list(route.units)] = weights
-    return list(plan.routes), table
-
-
-def plot_routing_map(
-    model: GPPF, out_file: str | Path, tasks: Sequence[str] | None = None
-) -> None:
+def routing_map(routes: Routes, title: str = "Routing map") -> Figure:
     """Draw a heat map of groups by units for each task.
 
     Args:
-        model: The multi-task model.
-        out_file: The picture to write.
-        tasks: The tasks to draw, in this order. Defaults to None, all.
+        routes: The tasks' routes.
+        title: What is drawn. Defaults to ``'Routing map'``.
+
+    Returns:
+        The figure, with at most as many maps in a row as stay readable.
     """
-    tasks = list(tasks or model.task_names)
-    groups, _ = mixing_weights(model, tasks[0])
-    tables = {task: mixing_weights(model, task)[1] for task in tasks}
-    largest = max(np.nanmax(table) for table in tables.values())
-    has_inactive = any(np.isnan(table).any() for table in tables.values())
-    labels = _shorten(groups)
-    units = model.network.bank.num_units
-    figure = _figure(len(tasks), len(groups), units, max(map(len, labels)))
-    axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    for axis, (task, table) in zip(axes, tables.items(), strict=True):
-        image = axis.imshow(table, vmin=0, vmax=largest, cmap="viridis", aspect="auto")
-        # What is not activated shows the background.
-        axis.set_facecolor("0.88")
-        axis.set_title(task, fontweight="bold")
-        axis.set_xticks(range(units), [str(unit) for unit in range(units)])
-        axis.set_yticks(range(len(groups)), labels)
-        axis.set_xlabel("unit")
-        axis.tick_params(length=0)
-        _separate_cells(axis, table.shape)
-        if units <= _MAX_NUMBERED_UNITS:
-            _write_numbers(axis, table, largest)
-    axes[0].set_ylabel("routing group, from input to output")
-    figure.colorbar(image, ax=list(axes), label="mixing weight", fraction=0.04)
-    router = type(model.network.router).__name__
-    figure.suptitle(
-        "Routing map: mixing weights of each task's units\n"
-        f"{router}, {units} unit{'s' * (units > 1)} per layer, "
-        f"evaluation plan {_progress(model)}"
-        + ("; grey: not activated" if has_inactive else "")
+    groups, units = len(routes.groups), max(routes.units)
+    numbered = units <= _MAX_NUMBERED_UNITS
+    cell = 0.5 if numbered else max(0.1, min(0.26, 6.0 / units))
+    width = max(cell * units + 0.35, 1.7)
+    columns, rows = _layout(len(routes.tasks), int(_WIDTH / width))
+    height = (0.3 if groups <= _MAX_TALL_GROUPS else 0.2) * groups + 0.75
+    label = 0.085 * max(map(len, routes.labels())) + 0.4
+    figure = new_figure(max(width * columns + label + 1.1, 7.0), height * rows + 0.8)
+    parts = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    largest = max(np.nanmax(table) for table in routes.weights.values())
+    for axes in parts.flat[len(routes.tasks) :]:
+        axes.set_visible(False)
+    for index, (task, table) in enumerate(routes.weights.items()):
+        axes = parts.flat[index]
+        image = _draw(axes, table, largest, numbered)
+        axes.set_title(task, fontweight="bold", fontsize=10)
+        axes.tick_params(labelbottom=True)
+        axes.set_xticks(range(units), [str(unit) for unit in range(units)])
+        if not numbered:
+            axes.set_xticks(range(0, units, 4), [str(u) for u in range(0, units, 4)])
+        axes.set_yticks(range(groups), routes.labels())
+        if index + columns >= len(routes.tasks):
+            axes.set_xlabel("unit")
+    figure.colorbar(
+        image, ax=parts.ravel().tolist(), label="mixing weight", fraction=0.04
     )
-    Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_file, dpi=120)
-
-
-def _figure(tasks: int, groups: int, units: int, label_length: int) -> Figure:
-    cell = 0.55 if units <= _MAX_NUMBERED_UNITS else 0.26
-    width = max(cell * units + 0.4, 1.6) * tasks + 0.09 * label_length + 1.6
-    figure = Figure(
-        figsize=(max(width, 7.5), 0.32 * groups + 1.9), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure.suptitle(f"{title}\ngrey: not activated; groups from input to output")
     return figure
 
 
-def _progress(model: GPPF) -> str:
-    step = int(model.network.step)  # of the last iteration, counted from 0
-    return f"after {step + 1} iterations" if step else "before training"
+def _layout(tasks: int, most: int) -> tuple[int, int]:
+    """Return columns and rows, with rows as even as they can be."""
+    rows = math.ceil(tasks / max(1, most))
+    return math.ceil(tasks / rows), rows
 
 
-def _shorten(groups: Sequence[str]) -> list[str]:
-    """Leave out the name of the shared part where there is only one."""
-    parts = {group.partition(".")[0] for group in groups}
-    if len(parts) > 1:
-        return list(groups)
-    return [group.partition(".")[2] or group for group in groups]
+def _draw(axes: Axes, table: np.ndarray, largest: float, numbered: bool) -> AxesImage:
+    active = np.where(table > 0, table, np.nan)
+    image = axes.imshow(active, vmin=0, vmax=largest, cmap="viridis", aspect="auto")
+    # What is not activated shows the background; what is not there is paler.
+    axes.set_facecolor(INACTIVE)
+    for row, column in np.argwhere(np.isnan(table)):
+        axes.add_patch(_cell(row, column))
+    grid(axes, table.shape)
+    if numbered:
+        texts = [[f"{w:.2f}" if w > 0 else "" for w in line] for line in table]
+        dark = np.nan_to_num(active, nan=largest) < 0.45 * largest
+        write_cells(axes, texts, dark)
+    return image
 
 
-def _separate_cells(axis, shape: tuple[int, int]) -> None:
-    axis.set_yticks(np.arange(1, shape[0]) - 0.5, minor=True)
-    axis.set_xticks(np.arange(1, shape[1]) - 0.5, minor=True)
-    axis.grid(which="minor", color="white", linewidth=1.5)
-    axis.tick_params(which="minor", length=0)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-
-
-def _write_numbers(axis, table: np.ndarray, largest: float) -> None:
-    for (row, unit), weight in np.ndenumerate(table):
-        if not np.isnan(weight):
-            axis.text(
-                unit,
-                row,
-                f"{weight:.2f}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="black" if weight > 0.6 * largest else "white",
-            )
+def _cell(row: int, column: int) -> Rectangle:
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, color=ABSENT, linewidth=0)

@@ -2,6 +2,7 @@
 
 from .checkpoint_hook import CheckpointHook
 from .interrupt_hook import Interrupted, InterruptHook
+from .routing_hook import RoutingHook
 from .task_hook import TaskHook
 from .visualization_hook import MultiTaskVisualizationHook
 
@@ -10,5 +11,6 @@ __all__ = [
     "InterruptHook",
     "Interrupted",
     "MultiTaskVisualizationHook",
+    "RoutingHook",
     "TaskHook",
 ]

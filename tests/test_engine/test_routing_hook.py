@@ -1,0 +1,121 @@
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.runner import load_checkpoint
+
+from gppf_mm.analysis.routing import ROUTE_FILE, read_history, read_routes
+from gppf_mm.engine.hooks import RoutingHook
+from gppf_mm.engine.runner import SIMTRunner
+from tests.runs import make_tiny_toy, tiny_config
+from tests.stand_ins import build_gppf
+
+ITERATIONS = 6
+OPTIONS = {
+    "train_cfg.max_iters": ITERATIONS,
+    "val_cfg": None,
+    "val_dataloader": None,
+    "val_evaluator": None,
+    "default_hooks.checkpoint.save_best": None,
+    "default_hooks.routing.interval": 2,
+    "model.lego.router": dict(type="GumbelTopKRouter", k=2, anneal_iters=4),
+}
+
+
+def train(work_dir: Path, **options) -> SIMTRunner:
+    cfg = tiny_config(work_dir, {**OPTIONS, **options})
+    cfg.experiment_name = f"routing_{work_dir.name}_{len(list(work_dir.glob('*')))}"
+    runner = SIMTRunner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_toy(tmp_path_factory.mktemp("routing"))
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> SIMTRunner:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+        options = {
+            "default_hooks.routing.draw_interval": 4,
+            "visualizer.vis_backends": backends,
+        }
+        return train(folder / "whole", **options)
+
+
+def test_notes_are_the_routes_of_the_checkpoints(whole: SIMTRunner):
+    history = read_history(Path(whole.work_dir, ROUTE_FILE))
+    assert list(history.iterations) == [0, 2, 4, 6]
+    model = whole.model
+    for iteration, noted in zip(
+        history.iterations[2:], history.routes[2:], strict=True
+    ):
+        load_checkpoint(model, f"{whole.work_dir}/iter_{iteration}.pth")
+        found = read_routes(model)
+        for task, table in found.weights.items():
+            np.testing.assert_allclose(noted.weights[task], table, atol=1e-5)
+    assert max(history.distances_to_last(task)[0] for task in history.tasks) > 0
+
+
+def test_a_resumed_run_notes_what_the_uninterrupted_one_noted(
+    whole: SIMTRunner, folder: Path
+):
+    """Killed after iteration 4 had been noted, resumed from the checkpoint of 2."""
+    work_dir = folder / "cut"
+    train(work_dir, **{"train_cfg.max_iters": 4})
+    (work_dir / "iter_4.pth").unlink()
+    (work_dir / "last_checkpoint").unlink()
+    train(work_dir, resume=True)
+    text = (work_dir / ROUTE_FILE).read_text()
+    assert text == Path(whole.work_dir, ROUTE_FILE).read_text()
+
+
+def test_figures_go_to_tensorboard(whole: SIMTRunner):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    whole.visualizer.close()
+    events = EventAccumulator(str(Path(whole.log_dir, "vis_data")), {"images": 0})
+    events.Reload()
+    names = {f"routing/{n}" for n in ("routing_map", "task_affinity", "unit_usage")}
+    assert set(events.Tags()["images"]) == names
+    for name in names:
+        found = events.Images(name)
+        assert [event.step for event in found] == [4, 6]
+        assert min(found[0].width, found[0].height) > 200
+    assert not list(Path(whole.log_dir).rglob("*.png"))
+
+
+def test_a_file_that_cannot_be_written_does_not_end_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / ROUTE_FILE).mkdir()
+    runner = SimpleNamespace(
+        iter=0,
+        max_iters=2,
+        work_dir=tmp_path,
+        model=build_gppf(dict(type="SoftRouter")),
+        visualizer=SimpleNamespace(_vis_backends={}),
+        logger=logging.getLogger("routing"),
+    )
+    hook = RoutingHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(tmp_path) in caplog.text
+
+
+@pytest.mark.parametrize("key", ["interval", "draw_interval"])
+def test_a_negative_interval_is_refused(key: str):
+    with pytest.raises(ValueError, match=f"`{key}` of RoutingHook is -1"):
+        RoutingHook(**{key: -1})

@@ -1,0 +1,171 @@
+import io
+import re
+import shutil
+import subprocess
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gppf_mm.analysis.routing import RouteHistory, affinity
+from gppf_mm.visualization import (
+    affinity_map,
+    movement_curves,
+    movement_map,
+    routing_map,
+    routing_page,
+    to_png,
+    usage_map,
+)
+from tests.some_routes import random_routes
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "firefox")
+
+
+class Reader(HTMLParser):
+    """Reads a page, and fails where a tag is not closed in its turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.captions: list[str] = []
+        self.images: list[dict[str, str]] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.declaration = ""
+
+    def handle_decl(self, decl: str) -> None:
+        self.declaration = decl
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag == "img":
+            self.images.append(dict(attrs))
+        elif tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("td", "th"):
+            self.tables[-1][-1].append(data)
+        elif self.open and self.open[-1] == "caption":
+            self.captions.append(data)
+
+    def table(self, caption: str) -> list[list[str]]:
+        return self.tables[self.captions.index(caption)]
+
+
+@pytest.fixture(scope="module")
+def history() -> RouteHistory:
+    return RouteHistory([0, 10, 20], [random_routes(seed) for seed in range(3)])
+
+
+@pytest.fixture(scope="module")
+def html(history: RouteHistory) -> str:
+    routes = history.routes[-1]
+    figures = dict(
+        routing_map=routing_map(routes),
+        task_affinity=affinity_map(routes),
+        unit_usage=usage_map(routes),
+        movement_curves=movement_curves(history),
+        movement_map=movement_map(history),
+    )
+    pictures = {name: to_png(figure) for name, figure in figures.items()}
+    about = {"checkpoint": "<work> & dirs/iter_20.pth"}
+    return routing_page(routes, history, pictures, about)
+
+
+@pytest.fixture(scope="module")
+def reader(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.declaration == "DOCTYPE html"
+    assert not reader.open
+    return reader
+
+
+def test_the_page_asks_for_nothing_outside_itself(html: str, reader: Reader):
+    for name, value in reader.attributes:
+        if name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert value.startswith("data:"), value
+    assert "<script" not in html
+    rest = re.sub(r"data:image/png;base64,[\w+/=]+", "", html)
+    assert not re.search(r"(https?:)?//\w|url\(|@import", rest)
+    assert "default-src 'none'" in html
+
+
+def test_every_picture_decodes_and_is_described(reader: Reader):
+    assert len(reader.images) == 5
+    for image in reader.images:
+        content = image["src"].removeprefix("data:image/png;base64,")
+        picture = Image.open(io.BytesIO(b64decode(content, validate=True)))
+        picture.load()
+        assert min(picture.size) > 200
+        assert len(image["alt"]) > 40
+
+
+def test_what_pictures_show_stands_in_tables(reader: Reader, history: RouteHistory):
+    routes = history.routes[-1]
+    head, *rows = reader.table("all groups")
+    assert head[1:] == list(routes.tasks)
+    for row, expected in zip(rows, affinity(routes), strict=True):
+        assert [float(cell) for cell in row[1:]] == pytest.approx(expected, abs=0.005)
+    for task, weights in routes.weights.items():
+        _, *rows = reader.table(task)
+        assert [row[0] for row in rows] == list(routes.labels())
+        for row, expected in zip(rows, weights, strict=True):
+            found = [float("nan") if cell == "-" else float(cell) for cell in row[1:]]
+            assert found == pytest.approx(expected, abs=5e-4, nan_ok=True)
+    _, *rows = reader.table("How the routes moved")
+    for row in rows:
+        assert float(row[1]) == pytest.approx(
+            history.distances_to_last(row[0])[0], abs=5e-4
+        )
+
+
+def test_text_is_escaped(html: str):
+    assert "&lt;work&gt; &amp; dirs" in html
+
+
+def test_without_a_history_the_page_says_how_to_get_one(history: RouteHistory):
+    routes = history.routes[-1]
+    png = to_png(usage_map(routes))
+    names = ("routing_map", "task_affinity", "unit_usage")
+    html = routing_page(routes, None, dict.fromkeys(names, png), {})
+    assert "RoutingHook" in html
+    assert html.count("<img") == 3
+
+
+def browser() -> str | None:
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium or Firefox is on PATH")
+@pytest.mark.slow
+def test_a_browser_shows_the_page(html: str, tmp_path: Path):
+    """The screenshot has the page's width and more than white in it."""
+    page, shot = tmp_path / "index.html", tmp_path / "shot.png"
+    page.write_text(html, encoding="utf-8")
+    command = [str(browser()), "--headless", f"--screenshot={shot}"]
+    if "firefox" in command[0]:
+        command += ["--profile", str(tmp_path / "profile"), "--window-size=1280,2400"]
+        (tmp_path / "profile").mkdir()
+    else:
+        command += ["--no-sandbox", "--disable-gpu", "--window-size=1280,2400"]
+    subprocess.run(
+        [*command, page.as_uri()], check=True, timeout=120, capture_output=True
+    )
+    picture = Image.open(shot).convert("L")
+    assert picture.width == 1280
+    shades = picture.histogram()
+    assert shades[255] < 0.97 * picture.width * picture.height
