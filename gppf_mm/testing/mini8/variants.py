@@ -149,8 +149,15 @@ def transformers(best: str) -> list[Variant]:
         best: The name of the lego; the soft one of 4 units is compared as well.
     """
     names = dict.fromkeys((SINGLE, SHARED, STRONG, "lego4_soft", best))
+    # A Swin normalises each of its outputs, and tasks take different ones.
+    outputs = dict(placement=[("backbone.norm?.*", "private")])
     return [
-        replace(item, name=f"{SWIN_PREFIX}{item.name}", config=SWIN)
+        replace(
+            item,
+            name=f"{SWIN_PREFIX}{item.name}",
+            config=SWIN,
+            lego={**item.lego, **outputs} if "norm" in item.lego else item.lego,
+        )
         for item in main_variants()
         if item.name in names
     ]
