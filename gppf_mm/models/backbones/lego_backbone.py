@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import check_names
 
 from ..init import initialise
 from ..lego import NormMode, NumUnits, PlacementRule
@@ -83,6 +84,8 @@ class LegoBackbone(BaseModule):
         current = DefaultScope.get_current_instance()
         self._scope = current.scope_name if current else None
         self._init = dict(init or {})
+        known = ("units", "perturbation", "checkpoint")
+        check_names("backbone.init", self._init, known)
         self.transfer = (
             read_transfer("backbone.transfer", transfer, (TASK,), single=True)
             if transfer
