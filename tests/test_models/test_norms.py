@@ -9,13 +9,16 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from gppf_mm.apis import load_config, read_checkpoint
 from gppf_mm.engine.distributed import SIMTDataParallel, SIMTFullyShardedDataParallel
 from gppf_mm.engine.runner.building import check_sync_bn
-from gppf_mm.export import export_state_dict
+from gppf_mm.export import export_state_dict, export_task
 from gppf_mm.models import GPPF, LegoNetwork
 from gppf_mm.models.compilation import compile_networks
+from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.loading import load_whole
 from tests.ranks import RANKS, on_ranks
+from tests.runs import make_tiny_toy, tiny_config
 from tests.stand_ins import (
     TASKS,
     batches,
@@ -329,3 +332,34 @@ def test_a_run_must_not_replace_batch_norms_of_the_bank() -> None:
     check_sync_bn({}, build("unit"))
     with pytest.raises(ValueError, match=r"`sync_bn` replaces.*norm_cfg"):
         check_sync_bn(dict(sync_bn="torch"), build("unit"))
+
+
+@pytest.mark.slow
+def test_a_run_resumes_bit_by_bit_and_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With units that differ by stage, through checkpoint, resume and export."""
+    monkeypatch.chdir(make_tiny_toy(tmp_path))
+    options = {
+        "model.lego.norm": "unit",
+        "model.lego.num_units": [1, 2, 2, 4, 4],
+        "train_cfg.val_interval": 9,
+    }
+    whole, parted = (
+        tiny_config(tmp_path / name, options) for name in ("whole", "parted")
+    )
+    parted.resume, parted.load_from = True, str(tmp_path / "whole/iter_2.pth")
+    for cfg in (whole, parted):
+        RUNNERS.build(cfg).train()
+    states = [
+        read_checkpoint(Path(cfg.work_dir) / "iter_4.pth")["state_dict"]
+        for cfg in (whole, parted)
+    ]
+    assert any("statistics" in name for name in states[0])
+    assert_equal(states[0], states[1])
+    # It loads the exported weights strictly into the stock model, too.
+    written = load_config(next((tmp_path / "whole").glob("*.py")))
+    last = tmp_path / "whole/iter_4.pth"
+    done = export_task(written, last, "seg", tmp_path / "seg.pth")
+    found = read_checkpoint(done.checkpoint)["state_dict"]
+    assert found["backbone.bn1.num_batches_tracked"] > 0

@@ -98,7 +98,7 @@ def test_an_exported_task_predicts_the_same(router: dict) -> None:
 
 
 def test_equal_numbers_in_a_list_change_nothing() -> None:
-    models = [build(ROUTERS["top2"], units) for units in (4, [4] * 5, {"*": 4})]
+    models = [build(ROUTERS["top2"], units) for units in (4, [4] * 5, [("*", 4)])]
     states = [model.state_dict() for model in models]
     for state in states[1:]:
         assert list(state) == list(states[0])

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-# One number for all; one for each stage of the backbone; or by pattern over groups.
-NumUnits = int | Sequence[int] | Mapping[str, int]
+# One number for all; one for each stage of the backbone; or by pattern over groups. Not
+# a dict of patterns: MMEngine sorts the keys of the configs that it writes.
+NumUnits = int | Sequence[int] | Sequence[tuple[str, int]]
 
 
 def count_units(
@@ -15,10 +16,10 @@ def count_units(
 
     Args:
         num_units: One number for all groups; a list with one for each stage of the
-            backbone, in its order; or ``{pattern: K}`` with shell-style patterns over
-            the groups' names, such as ``backbone.layer4*``, of which the first that
-            matches counts. With a list, shared parts besides the backbone have as many
-            units as its last stage (our choice).
+            backbone, in its order; or a list of pairs ``(pattern, K)`` with shell-style
+            patterns over the groups' names, such as ``backbone.layer4*``, of which the
+            first that matches counts. With one for each stage, shared parts besides the
+            backbone have as many units as its last stage (our choice).
         groups: The routing group of each lego parameter, by name, in the network's
             order.
         stages: The stage of each of them, likewise.
@@ -27,8 +28,8 @@ def count_units(
         K by group, in the network's order.
 
     Raises:
-        ValueError: If a number is no whole number from 1, a list has another length
-            than the backbone has stages, or patterns and groups do not match.
+        ValueError: If a number is no whole number from 1, there are not as many as the
+            backbone has stages, or patterns and groups do not match.
 
     Examples:
         >>> names = {"backbone.conv1.weight": "backbone.conv1",
@@ -36,16 +37,17 @@ def count_units(
         >>> count_units([1, 4], names, names)
         {'backbone.conv1': 1, 'backbone.layer1': 4}
     """
-    if isinstance(num_units, Mapping):
-        return _by_pattern(num_units, list(dict.fromkeys(groups.values())))
     if isinstance(num_units, Sequence) and not isinstance(num_units, str):
+        if any(isinstance(item, Sequence) for item in num_units):
+            names = list(dict.fromkeys(groups.values()))
+            return _by_pattern(_pairs(num_units), names)
         return _by_stage(num_units, groups, stages)
     _check(num_units, "num_units")
     return dict.fromkeys(groups.values(), num_units)
 
 
 def _by_stage(
-    numbers: Sequence[int], groups: Mapping[str, str], stages: Mapping[str, str]
+    numbers: Sequence, groups: Mapping[str, str], stages: Mapping[str, str]
 ) -> dict[str, int]:
     for index, number in enumerate(numbers):
         _check(number, f"num_units[{index}]")
@@ -59,8 +61,8 @@ def _by_stage(
         raise ValueError(
             f"`lego.num_units` is {list(numbers)}, {len(numbers)} number(s); expected "
             f"one for each of the {len(found)} stages of the {backbone} that have "
-            f"units: {', '.join(found)}. Give as many, one number for all, or a dict "
-            "of patterns such as {'*.layer4*': 8, '*': 4}."
+            f"units: {', '.join(found)}. Give as many, one number for all, or pairs "
+            "such as [('*.layer4*', 8), ('*', 4)]."
         )
     by_stage = dict(zip(found, numbers, strict=True))
     counts: dict[str, int] = {}
@@ -69,8 +71,21 @@ def _by_stage(
     return counts
 
 
-def _by_pattern(patterns: Mapping[str, int], groups: Sequence[str]) -> dict[str, int]:
-    for pattern, number in patterns.items():
+def _pairs(items: Sequence) -> list[tuple[str, int]]:
+    for item in items:
+        pair = isinstance(item, Sequence) and len(item) == 2
+        if not pair or not isinstance(item[0], str):
+            raise ValueError(
+                f"`lego.num_units` has the entry {item!r}; expected numbers alone, or "
+                "pairs (pattern, number) alone."
+            )
+    return [(pattern, number) for pattern, number in items]
+
+
+def _by_pattern(
+    patterns: Sequence[tuple[str, int]], groups: Sequence[str]
+) -> dict[str, int]:
+    for pattern, number in patterns:
         _check(number, f"num_units[{pattern!r}]")
         if not any(fnmatchcase(group, pattern) for group in groups):
             raise ValueError(
@@ -80,11 +95,11 @@ def _by_pattern(patterns: Mapping[str, int], groups: Sequence[str]) -> dict[str,
             )
     counts: dict[str, int] = {}
     for group in groups:
-        found = [k for pattern, k in patterns.items() if fnmatchcase(group, pattern)]
+        found = [k for pattern, k in patterns if fnmatchcase(group, pattern)]
         if not found:
             raise ValueError(
                 f"`lego.num_units` has no pattern for the routing group {group!r}. "
-                "Add '*', last, for all that the others leave."
+                "Add ('*', 4), last, for all that the others leave."
             )
         counts[group] = found[0]
     return counts

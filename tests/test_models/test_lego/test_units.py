@@ -35,7 +35,7 @@ def test_a_list_counts_for_the_stages_in_order(by: str) -> None:
 
 def test_the_first_pattern_that_matches_counts() -> None:
     groups, stages = resnet("block")
-    patterns = {"*.layer4.0": 6, "backbone.layer4*": 8, "*": 2}
+    patterns = [("*.layer4.0", 6), ["backbone.layer4*", 8], ("*", 2)]
     counts = count_units(patterns, groups, stages)
     assert counts.pop("backbone.layer4.0") == 6
     assert counts.pop("backbone.layer4.1") == counts.pop("backbone.layer4.2") == 8
@@ -51,9 +51,12 @@ def test_the_first_pattern_that_matches_counts() -> None:
         (2.0, "num_units` is 2.0"),
         ([1, 2, 0, 4, 5], r"num_units\[2\]` is 0"),
         ([4, 4], r"\[4, 4\], 2 number.* 5 stages .*backbone\.conv1, backbone\.layer1"),
-        ({"*.layer4": 8, "*.layer9": 2}, r"'\*\.layer9'.*no routing group"),
-        ({"*.layer4": 8}, r"no pattern for .*'backbone\.conv1'.*Add '\*'"),
-        ({"*": 0}, r"num_units\['\*'\]` is 0"),
+        ([("*.layer4", 8), ("*.layer9", 2)], r"'\*\.layer9'.*no routing group"),
+        ([("*.layer4", 8)], r"no pattern for .*'backbone\.conv1'.*Add \('\*', 4\)"),
+        ([("*", 0)], r"num_units\['\*'\]` is 0"),
+        ([("*.layer4", 8), 4], "the entry 4.*pairs"),
+        ([(8, "*")], r"the entry \(8, '\*'\)"),
+        ({"*": 4}, r"num_units` is \{'\*': 4\}"),
     ],
 )
 def test_numbers_that_cannot_be(num_units: object, named: str) -> None:
