@@ -43,9 +43,7 @@ def make_tiny(folder: Path) -> Path:
     return folder
 
 
-def _write_cells(
-    root: Path, split: str, count: int, rng: np.random.Generator
-) -> None:
+def _write_cells(root: Path, split: str, count: int, rng: np.random.Generator) -> None:
     (root / split).mkdir(parents=True)
     (root / "annotations").mkdir(exist_ok=True)
     images, annotations = [], []
