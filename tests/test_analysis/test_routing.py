@@ -10,6 +10,7 @@ from gppf_mm.analysis.routing import (
     read_routes,
     unit_usage,
 )
+from gppf_mm.registry import MODELS
 from tests.some_routes import one_group, random_routes
 from tests.stand_ins import TASKS, build_gppf, task_configs
 
@@ -42,6 +43,26 @@ def test_groups_follow_the_network_and_know_their_stage():
     stages = dict(zip(routes.labels(), routes.stages, strict=True))
     assert stages["layer3.1"] == "backbone.layer3"
     assert routes.stage_labels() == ("conv1", "layer1", "layer2", "layer3", "layer4")
+
+
+def test_reading_leaves_the_plan_of_the_step_alone():
+    model = build_gppf(ROUTERS["gumbel"]).train()
+    plan = model.network.draw("det")
+    noiseless = read_routes(model).weights["det"]
+    assert model.network.draw("det") is plan
+    noisy = [sorted(units) for units in plan.units().values()]
+    assert noisy != [list(np.flatnonzero(row)) for row in noiseless]
+
+
+def test_groups_may_have_fewer_units_than_others():
+    units = [1, 2, 4, 4, 4]
+    lego = dict(num_units=units, router=ROUTERS["topk"])
+    cfg = dict(type="GPPF", tasks=task_configs(), lego=lego)
+    routes = read_routes(MODELS.build(cfg))
+    assert routes.units == tuple(units)
+    for table in routes.weights.values():
+        assert np.nansum(table, axis=1) == pytest.approx(1)
+        assert (np.isnan(table).sum(axis=1) == 4 - np.array(units)).all()
 
 
 def test_a_task_without_a_part_has_no_weights_there():

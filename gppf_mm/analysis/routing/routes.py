@@ -68,12 +68,13 @@ def read_routes(model: GPPF) -> Routes:
     stages = _stages(model)
     weights = {}
     training = network.router.training
-    # Not the network's mode, whose change drops assembled weights.
+    # Not the network's mode, whose change drops assembled weights; and past the plan
+    # that the present step has drawn.
     network.router.eval()
     for task in model.task_names:
         table = np.full((len(names), max(units)), np.nan)
         own = frozenset(network.shared_names(task))
-        routes = network.draw(task).routes
+        routes = network.router.draw(task, network.step_of(task)).routes
         for row, (group, members) in enumerate(names.items()):
             if own.isdisjoint(members):
                 continue
