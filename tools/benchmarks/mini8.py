@@ -81,9 +81,10 @@ def choose(args: argparse.Namespace) -> Chosen:
         check_names("--variants", args.variants, every)
     for variants in listed.values():
         for name, variant in list(variants.items()):
-            if variant.missing:
+            if args.variants and name not in args.variants:
+                del variants[name]
+            elif variant.missing:
                 CONSOLE.print(f"{name} needs `{variant.missing}`: left out.")
-            if variant.missing or (args.variants and name not in args.variants):
                 del variants[name]
     return listed
 

@@ -137,7 +137,9 @@ class TransferRun(Run):
         from gppf_mm.export import export_task
 
         trained = source.folder / "all" / f"iter_{source.iterations}.pth"
-        export_task(source.parts["all"], trained, SOURCE_TASK, self.checkpoint)
+        # The written config has the tasks in the order that the run had them in.
+        cfg = Config.fromfile(source.folder / "all.py")
+        export_task(cfg, trained, SOURCE_TASK, self.checkpoint)
 
     def _take(self, cfg: Config, variant: TransferVariant) -> None:
         checkpoint = str(self.checkpoint)
