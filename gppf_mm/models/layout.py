@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from .lego import (
     STATISTICS,
@@ -102,6 +102,20 @@ def lay_out(
     }
     units = {name: counts[groups[name]] for name in lego}
     return Layout(placements, groups, counts, units, norms)
+
+
+def first_values(
+    values: Mapping[str, Mapping[str, Tensor]],
+    placements: Placements,
+    which: Placement,
+) -> dict[str, Tensor]:
+    """Return the parameters of one placement, each of the first task that has it."""
+    selected: dict[str, Tensor] = {}
+    for task, placement in placements.items():
+        for name, where in placement.items():
+            if where == which:
+                selected.setdefault(name, values[task][name])
+    return selected
 
 
 def collect_statistics(layout: Layout) -> RunningStatistics:

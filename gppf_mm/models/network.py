@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
 
+from .cached_weights import CachedWeights
 from .channels_last import take_channels_last, to_channels_last
-from .layout import Parts, Placements, collect_statistics, lay_out
+from .layout import Parts, collect_statistics, first_values, lay_out
 from .lego import (
     STATISTICS,
     LegoBank,
     Mismatch,
     NormMode,
     NumUnits,
-    Placement,
     PlacementRule,
     Route,
     RoutingPlan,
@@ -81,8 +81,8 @@ class LegoNetwork(nn.Module):
         )
         self.groups = layout.groups
         self.bank = LegoBank(
-            _select(values, layout.placements, "lego"),
-            _select(values, layout.placements, "shared"),
+            first_values(values, layout.placements, "lego"),
+            first_values(values, layout.placements, "shared"),
             layout.units,
         )
         self.router = MODELS.build(
@@ -103,7 +103,7 @@ class LegoNetwork(nn.Module):
         self._step = 0
         # Where the tasks' schedules begin, if they have been trained before.
         self.origins: StepOrigins | None = None
-        self._cache: dict[str, _Cached] = {}
+        self._cache: dict[str, CachedWeights] = {}
         self._plans = PlanCache()
         self._laid: dict[str, RoutingPlan] = {}
         # Makes whole weights of a bank that is sharded; see `ShardedWeights`.
@@ -226,7 +226,7 @@ class LegoNetwork(nn.Module):
             sources: list[Tensor] = self._sources(plan, names)
             sources += self.router.parameters_of(task)
             sources += self.statistics.active(plan, self._norms[task])
-            self._cache[task] = _Cached(weights, sources)
+            self._cache[task] = CachedWeights(weights, sources)
         return self._cache[task].weights
 
     def _assemble(
@@ -307,31 +307,6 @@ class LegoNetwork(nn.Module):
         self._step = int(self.step)
 
 
-class _Cached:
-    """Assembled weights and the versions of what they were assembled from."""
-
-    def __init__(self, weights: dict[str, Tensor], sources: Sequence[Tensor]) -> None:
-        self.weights = weights
-        self._sources = [(source, source._version) for source in sources]
-
-    def is_stale(self) -> bool:
-        return any(source._version != version for source, version in self._sources)
-
-
 def _leading(route: Route) -> int:
     values = route.values or (1.0,)
     return route.units[values.index(max(values))]
-
-
-def _select(
-    values: Mapping[str, Mapping[str, Tensor]],
-    placements: Placements,
-    which: Placement,
-) -> dict[str, Tensor]:
-    """Return the parameters of one placement, each of the first task that has it."""
-    selected: dict[str, Tensor] = {}
-    for task, placement in placements.items():
-        for name, where in placement.items():
-            if where == which:
-                selected.setdefault(name, values[task][name])
-    return selected

@@ -195,7 +195,7 @@ def test_temperature_counts_and_shared_units_do_not() -> None:
 
 def test_groups_with_nothing_to_choose_take_no_part() -> None:
     router = dict(TOP2, shared_units=1, group="layer")
-    model = build(router=router, num_units={"backbone.0": 1, "*": 4})
+    model = build(router=router, num_units=[("backbone.0", 1), ("*", 4)])
     assert 1 in model.network.router.group_units
     found, log = step_gradients(model, tiny_batches())
     assert all(log[f"router/{name}"].isfinite() for name in ("balance", "entropy"))

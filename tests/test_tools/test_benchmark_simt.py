@@ -17,6 +17,7 @@ KEYS = (
     "dp_over_naive",
     "loader_over_separate",
     "resume_ms",
+    "resume_grouped_ms",
     "index_15m_s",
     "index_15m_mib",
     "scaling_tasks",

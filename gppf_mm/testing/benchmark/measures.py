@@ -53,7 +53,11 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 # Measurements of two figures go by the name of either as well.
-_ALIASES = {"index_15m_s": "index_15m", "index_15m_mib": "index_15m"}
+_ALIASES = {
+    "index_15m_s": "index_15m",
+    "index_15m_mib": "index_15m",
+    "resume_grouped_ms": "resume_ms",
+}
 
 
 def run_measures(keys: Iterable[str], options: Options) -> Iterator[Figure]:

@@ -2,8 +2,10 @@
 
 import statistics
 import time
+from collections.abc import Callable
 
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
+from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import DataLoader, Dataset
 
 from gppf_mm.datasets import SIMTDataLoader
@@ -16,6 +18,8 @@ _POSITION = 10**6
 # At that position the one has seen many epochs, and the other is within its first.
 _SAMPLES = (5_000, 2_500_000)
 _BATCH_SIZE = 2
+# As many images as COCO's training set, with as many objects each.
+_GROUPED, _OBJECTS = 118_000, 7
 
 
 class Numbers(Dataset):
@@ -35,20 +39,81 @@ class Numbers(Dataset):
         return index
 
 
+class Images(BaseDataset):
+    """A set of images that are never read, in both orientations.
+
+    Args:
+        length: How many there are.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        super().__init__()
+
+    def load_data_list(self) -> list[dict]:
+        """Return what an annotation file would give."""
+        objects = [dict(bbox=[1.0, 2.0, 30.0, 40.0], bbox_label=3, ignore_flag=0)]
+        return [
+            dict(
+                img_path=f"{index:012d}.jpg",
+                width=640 if index % 4 else 480,
+                height=480 if index % 4 else 640,
+                instances=objects * _OBJECTS,
+            )
+            for index in range(self.length)
+        ]
+
+
 def resume_ms(options: Options) -> list[Figure]:
-    """Compare the time to the first step at iteration 10^6 with that at 0."""
+    """Compare the time to the first step of a resumed run with that of a new one."""
     position = options.pick(_POSITION, 100)
     samples = options.pick(_SAMPLES, (20, 300))
 
-    def first_step(start: int) -> float:
-        begin = time.perf_counter()
-        loaders = {
+    def plain() -> dict[str, DataLoader]:
+        return {
             f"task{number}": DataLoader(
                 dataset, _BATCH_SIZE, sampler=DefaultSampler(dataset, seed=0)
             )
             for number, dataset in enumerate(map(Numbers, samples))
         }
-        next(SIMTDataLoader(loaders, 0).iterate(start, options.seed))
+
+    grouped_set = Images(options.pick(_GROUPED, 300))
+
+    def grouped() -> dict[str, DataLoader]:
+        order = DefaultSampler(grouped_set, seed=0)
+        batches = dict(type="mmdet.AspectRatioBatchSampler", batch_size=_BATCH_SIZE)
+        sampler = DATA_SAMPLERS.build(batches, default_args=dict(sampler=order))
+        return dict(task=DataLoader(grouped_set, batch_sampler=sampler))
+
+    what = "first batch after a resume at 10^6 minus first batch of a run"
+    note = f"sets of {' and '.join(f'{count:,}' for count in samples)} samples"
+    last = len(grouped_set) // _BATCH_SIZE - 1
+    return [
+        _figure("resume_ms", what, plain, position, Goal("<=", 50), note, options),
+        _figure(
+            "resume_grouped_ms",
+            "the same for batches by aspect ratio, at the end of an epoch",
+            grouped,
+            last,
+            None,
+            f"a set of {len(grouped_set):,} samples",
+            options,
+        ),
+    ]
+
+
+def _figure(
+    key: str,
+    what: str,
+    make: Callable[[], dict[str, DataLoader]],
+    position: int,
+    goal: Goal | None,
+    note: str,
+    options: Options,
+) -> Figure:
+    def first_step(start: int) -> float:
+        begin = time.perf_counter()
+        next(SIMTDataLoader(make(), 0).iterate(start, options.seed))
         return time.perf_counter() - begin
 
     calls = {
@@ -56,17 +121,8 @@ def resume_ms(options: Options) -> list[Figure]:
     }
     times = interleave(calls, options)
     resumed, fresh = (statistics.median(part) for part in times.values())
-    return [
-        Figure(
-            "resume_ms",
-            "first batch after a resume at 10^6 minus first batch of a run",
-            (resumed - fresh) * 1000,
-            Goal("<=", 50),
-            unit="ms",
-            sides={
-                name: milliseconds(statistics.median(part))
-                for name, part in times.items()
-            },
-            note=f"sets of {' and '.join(f'{count:,}' for count in samples)} samples",
-        )
-    ]
+    sides = {
+        name: milliseconds(statistics.median(part)) for name, part in times.items()
+    }
+    value = (resumed - fresh) * 1000
+    return Figure(key, what, value, goal, unit="ms", sides=sides, note=note)

@@ -39,7 +39,6 @@ def test_a_run_struck_again_and_again_is_bit_equal(suite: FaultSuite):
         Injection(KINDS[kinds[3]], saving=True, position=0.5, share=0.5),
     )
     assert [hit.kind for hit in hits] == kinds
-    assert hits[0].event in ("save", "save best")
     resumed = [hit.resumed_from for hit in hits]
     assert resumed == sorted(resumed)
 
