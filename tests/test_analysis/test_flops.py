@@ -175,11 +175,28 @@ def test_images_of_one_size_have_it_from_the_training_crop():
     train = [dict(type="RandomCrop", crop_size=32, padding=4)]
     cfg = Config(
         dict(
-            test_dataloader=dict(cls=dict(dataset=dict(pipeline=[]))),
+            test_dataloader=dict(cls=dict(dataset=dict(type=lost_data, pipeline=[]))),
             train_dataloader=dict(cls=dict(dataset=dict(pipeline=train))),
         )
     )
     assert find_image_shape(cfg, "cls") == (32, 32)
     cfg.train_dataloader.cls.dataset.pipeline = []
-    with pytest.raises(ValueError, match=r"'cls' set no image size.*--shape"):
+    with pytest.raises(ValueError, match=r"'cls' set no image size.*data/.*--shape"):
         find_image_shape(cfg, "cls")
+
+
+def lost_data(pipeline: list) -> None:
+    raise FileNotFoundError("data/val.json")
+
+
+def test_images_that_nothing_resizes_have_the_size_of_the_test_sets_first():
+    images = [dict(inputs=torch.zeros(3, 24, 40)), dict(inputs=torch.zeros(3, 9, 9))]
+    dataset = dict(type=lambda pipeline: images, pipeline=[])
+    crop = dict(pipeline=[dict(type="RandomCrop", crop_size=16)])
+    cfg = Config(
+        dict(
+            test_dataloader=dict(cls=dict(dataset=dataset)),
+            train_dataloader=dict(cls=dict(dataset=crop)),
+        )
+    )
+    assert find_image_shape(cfg, "cls") == (24, 40)

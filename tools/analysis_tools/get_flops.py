@@ -1,7 +1,7 @@
 """Count FLOPs and parameters of each task, beside those of its stock model.
 
 FLOPs are those of one image through the stock forward pass; a multiply-add counts as
-two. Weights are random, and no data set is needed.
+two. Weights are random. No data set is needed where recipes set the size of images.
 """
 
 import argparse

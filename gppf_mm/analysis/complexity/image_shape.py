@@ -1,9 +1,13 @@
 """The size of a task's images, from its recipe."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from gppf_mm.registry import DATASETS
 
 _LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 # What gives an image its size, and under which key, as (width, height).
@@ -29,22 +33,40 @@ def find_image_shape(cfg: Config, task: str) -> tuple[int, int]:
         task: The task.
 
     Returns:
-        Height and width in pixels: those of the test pipeline, else of the validation
-        or the training pipeline, before the data preprocessor pads.
+        Height and width in pixels, before the data preprocessor pads: those of the test
+        or the validation pipeline, else of the first image of the test set, if it is
+        there, else of the training pipeline.
 
     Raises:
-        ValueError: If no pipeline sets a size.
+        ValueError: If no pipeline sets a size and there is no test set.
     """
-    for key in _LOADERS:
-        pipeline = next(_pipelines((cfg.get(key) or {}).get(task)), ())
-        shape = _last_shape(pipeline)
-        if shape is not None:
-            return shape
-    raise ValueError(
-        f"The pipelines of task {task!r} set no image size (looked for "
-        f"{', '.join(name for name in _SIZES)} in {', '.join(_LOADERS)}); name one: "
-        "--shape HEIGHT WIDTH."
-    )
+    *evaluation, training = (_pipeline_shape(cfg, task, key) for key in _LOADERS)
+    shape = next(filter(None, evaluation), None)
+    if shape is not None:
+        return shape
+    try:
+        return _first_image((cfg.get("test_dataloader") or {})[task])
+    except (KeyError, OSError) as error:
+        if training is not None:
+            return training
+        raise ValueError(
+            f"The pipelines of task {task!r} set no image size (looked for "
+            f"{', '.join(_SIZES)} in {', '.join(_LOADERS)}), and its test set cannot "
+            f"be read ({type(error).__name__}: {error}). Name a size, --shape HEIGHT "
+            "WIDTH, or prepare the data."
+        ) from error
+
+
+def _first_image(loader: Mapping[str, Any]) -> tuple[int, int]:
+    dataset = deepcopy(loader["dataset"])
+    with DefaultScope.overwrite_default_scope(loader.get("_scope_", "gppf_mm")):
+        height, width = DATASETS.build(dataset)[0]["inputs"].shape[-2:]
+    return height, width
+
+
+def _pipeline_shape(cfg: Config, task: str, key: str) -> tuple[int, int] | None:
+    pipeline = next(_pipelines((cfg.get(key) or {}).get(task)), ())
+    return _last_shape(pipeline)
 
 
 def _pipelines(cfg: Any) -> Iterator[Sequence[Any]]:
