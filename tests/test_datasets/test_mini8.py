@@ -51,7 +51,8 @@ def test_stock_classes_read_every_task(folder: Path, monkeypatch: pytest.MonkeyP
     cfg = Config.fromfile(CONFIG)
     for kind, split in dict(train="train", val="tune", test="test").items():
         for task, loader in cfg[f"{kind}_dataloader"].items():
-            dataset = DATASETS.build(loader.dataset.to_dict())
+            options = dict(loader.dataset.to_dict(), serialize_data=False)
+            dataset = DATASETS.build(options)
             assert len(dataset), (task, split)
             sample = dataset[0]
             assert sample["inputs"].shape[0] == 3
