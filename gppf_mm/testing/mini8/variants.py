@@ -86,6 +86,15 @@ def main_variants() -> list[Variant]:
             shared_units=1,
         ),
         _lego("lego9_fixed", "one common and one own unit each", 9, **routes),
+        # A temperature below 1: the first routes lead, and logits move faster.
+        _lego(
+            "lego9_soft",
+            "9 units, all in the mix, starting from lego9_fixed",
+            9,
+            type=soft,
+            temperature=1 / 3,
+            initial_routes=own,
+        ),
     ]
 
 
