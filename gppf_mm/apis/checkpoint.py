@@ -51,6 +51,22 @@ def init_model(
     return model.to(device).eval()
 
 
+def require_checkpoint(path: str | Path) -> None:
+    """Require that a checkpoint exists, as far as that is known without a download.
+
+    Args:
+        path: The file, or the folder of a sharded checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if "://" not in str(path) and not Path(path).exists():
+        raise FileNotFoundError(
+            f"There is no checkpoint {str(path)!r} (seen from {Path.cwd()}); expected "
+            "a file that tools/train.py wrote, such as work_dirs/NAME/iter_N.pth."
+        )
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint to the CPU.
 
@@ -64,11 +80,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, or holds what could run code.
     """
-    if "://" not in str(path) and not Path(path).exists():
-        raise FileNotFoundError(
-            f"There is no checkpoint {str(path)!r} (seen from {Path.cwd()}); expected "
-            "a file that tools/train.py wrote, such as work_dirs/NAME/iter_N.pth."
-        )
+    require_checkpoint(path)
     try:
         if Path(path).is_dir():
             content = read_folder(path)

@@ -24,7 +24,7 @@ from gppf_mm.visualization import (
     usage_map,
 )
 
-from .checkpoint import init_model
+from .checkpoint import init_model, require_checkpoint
 from .command_line import short_path
 
 
@@ -38,8 +38,10 @@ def find_config(checkpoint: str | Path) -> Path:
         The config file.
 
     Raises:
-        ValueError: If there is not exactly one.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If there is not exactly one config.
     """
+    require_checkpoint(checkpoint)
     folder = Path(checkpoint).parent
     found = sorted(folder.glob("*.py"))
     if len(found) != 1:

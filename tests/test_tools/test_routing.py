@@ -48,9 +48,14 @@ def trained_tasks(content: dict) -> list[str]:
 
 @pytest.mark.parametrize("present", [[], ["a.py", "b.py"]])
 def test_no_config_or_several_are_an_error(tmp_path: Path, present: list[str]):
-    for name in present:
+    for name in [*present, "iter_1.pth"]:
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=r"found (none|a\.py, b\.py)\..*--config"):
+        find_config(tmp_path / "iter_1.pth")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"iter_1\.pth"):
         find_config(tmp_path / "iter_1.pth")
 
 
