@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..schedule import Points, Schedule
+from ..routers.schedule import Points, Schedule
 
 
 class RoutingRegularizer(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, special
 
 from gppf_mm.registry import MODELS
 
-from ..schedule import Points
+from ..routers.schedule import Points
 from .base import RoutingRegularizer
 
 Direction = Literal["sharp", "flat"]

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from gppf_mm.registry import MODELS
 
-from ..schedule import Points
+from ..routers.schedule import Points
 from .base import RoutingRegularizer
 
 Direction = Literal["together", "apart"]

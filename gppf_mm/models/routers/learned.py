@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..schedule import Interpolation, Points, Schedule
 from .base import BaseRouter
 from .first_logits import first_logits
+from .schedule import Interpolation, Points, Schedule
 
 
 class LearnedRouter(BaseRouter):

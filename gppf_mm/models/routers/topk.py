@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gppf_mm.registry import MODELS
 
-from ..schedule import Points
 from .learned import LearnedRouter
+from .schedule import Points
 
 Gradient = Literal["masked_softmax", "straight_through"]
 

@@ -1,12 +1,13 @@
 """A few faults for real; the whole suite is tools/analysis_tools/inject_faults.py."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gppf_mm.testing.faults import KINDS, FaultSuite, Injection, Trial
-from gppf_mm.testing.faults.moments import Segment
+from gppf_mm.testing.faults import KINDS, FaultSuite, Injection, Trial, trial
+from gppf_mm.testing.faults.moments import SAVING, Moment, Segment, moment_at
 from tests.runs import CONFIG, REPO
 
 
@@ -27,7 +28,16 @@ def strike(suite: FaultSuite, number: int, start: str, *faults: Injection):
 
 
 @pytest.mark.slow
-def test_a_run_struck_again_and_again_is_bit_equal(suite: FaultSuite):
+def test_a_run_struck_again_and_again_is_bit_equal(
+    suite: FaultSuite, monkeypatch: pytest.MonkeyPatch
+):
+    aimed = []
+
+    def note(parts: Sequence[Segment], position: float) -> Moment:
+        aimed.append(moment_at(parts, position))
+        return aimed[-1]
+
+    monkeypatch.setattr(trial, "moment_at", note)
     kinds = ["SIGKILL, all processes", "SIGKILL, one worker", "disk full", "SIGINT"]
     hits = strike(
         suite,
@@ -39,6 +49,13 @@ def test_a_run_struck_again_and_again_is_bit_equal(suite: FaultSuite):
         Injection(KINDS[kinds[3]], saving=True, position=0.5, share=0.5),
     )
     assert [hit.kind for hit in hits] == kinds
+    # Where it aims, that is: a run which saves faster than the uninterrupted one did is
+    # in the next step by then.
+    assert {aimed[0].event, aimed[3].event} <= set(SAVING)
+    assert all(
+        hit.iteration >= moment.iteration
+        for hit, moment in zip(hits, aimed, strict=True)
+    )
     resumed = [hit.resumed_from for hit in hits]
     assert resumed == sorted(resumed)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from gppf_mm.models.schedule import Schedule
+from gppf_mm.models.routers.schedule import Schedule
 
 POINTS = [(10, 8.0), (20, 2.0), (40, 0.5)]
 
