@@ -39,18 +39,21 @@ def epoch_order(sampler: DefaultSampler, epoch: int) -> Tensor:
     return own.contiguous()
 
 
-class LazySampler(DefaultSampler):
-    """A stock sampler that makes the same indices a few at a time.
+class OrderSampler(DefaultSampler):
+    """A stock sampler that yields a given order, a few indices at a time.
 
     Args:
         sampler: The stock sampler.
+        order: Indices into its dataset, of shape (N,).
     """
 
-    def __init__(self, sampler: DefaultSampler) -> None:
-        # Seeds, ranks and sizes are the stock sampler's, which has drawn them.
+    def __init__(self, sampler: DefaultSampler, order: Tensor) -> None:
+        # Seeds and ranks are the stock sampler's, which has drawn them.
         self.__dict__.update(vars(sampler))
+        self.order = order
+        self.num_samples = len(order)
 
     def __iter__(self) -> Iterator[int]:
-        """Iterate over the indices of the present epoch."""
-        for part in epoch_order(self, self.epoch).split(_CHUNK):
+        """Iterate over the order."""
+        for part in self.order.split(_CHUNK):
             yield from part.tolist()

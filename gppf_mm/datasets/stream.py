@@ -1,14 +1,22 @@
 """One task's training data as an endless sequence of batches, entered anywhere."""
 
 from collections.abc import Iterator
-from copy import deepcopy
+from copy import copy, deepcopy
 from itertools import islice
 from typing import Any
 
 from mmengine.dataset import DefaultSampler
+from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
-from .order import LazySampler, epoch_order
+from .order import OrderSampler, epoch_order
+
+# mmdet's batch samplers that group a sampler's indices, in the order of arrival. This
+# package works without mmdet.
+_GROUPING = ("AspectRatioBatchSampler", "TrackAspectRatioBatchSampler")
+# So many samples are grouped by themselves (our choice): read in a few milliseconds,
+# while one batch in hundreds has what the groups leave.
+_WINDOW = 2048
 
 
 class TaskStream:
@@ -20,9 +28,12 @@ class TaskStream:
 
     * With MMEngine's ``DefaultSampler`` and PyTorch's ``BatchSampler``, which most
       recipes have, a batch is read from its place in the epoch's order.
-    * Any other sampler or batch sampler, such as mmdet's ``AspectRatioBatchSampler``
-      and ``ClassAwareSampler``, decides by what came before: the present epoch's
-      indices, no samples, are replayed up to the position. Epochs before are not.
+    * mmdet's ``AspectRatioBatchSampler`` decides by what came before. It runs over
+      windows of 2,048 to 4,095 samples of that order, and the present one is replayed.
+      A window's last batches have what its groups leave, as an epoch's in mmdet.
+    * Any other sampler or batch sampler, such as mmdet's ``ClassAwareSampler``, has the
+      present epoch's indices, no samples, replayed up to the position. Epochs before
+      are not.
 
     An epoch has as many batches as the batch sampler's length says; where it yields
     fewer, it begins again.
@@ -68,35 +79,53 @@ class TaskStream:
         sampler: Any = getattr(self.batch_sampler, "sampler", None)
         if seed is not None and hasattr(sampler, "seed"):
             sampler.seed = seed
-        stock = type(sampler) is DefaultSampler
-        plain = stock and type(self.batch_sampler) is BatchSampler
         epoch, skip = divmod(start, len(self))
         while True:
-            if plain:
-                yield from self._read(sampler, epoch, skip)
+            if type(sampler) is not DefaultSampler:
+                if hasattr(sampler, "set_epoch"):
+                    sampler.set_epoch(epoch)
+                yield from islice(self._replay(self.batch_sampler), skip, len(self))
+            elif type(self.batch_sampler) is BatchSampler:
+                yield from self._read(epoch_order(sampler, epoch), skip)
             else:
-                source = LazySampler(sampler) if stock else sampler
-                if hasattr(source, "set_epoch"):
-                    source.set_epoch(epoch)
-                yield from islice(self._replay(sampler, source), skip, len(self))
+                yield from self._group(sampler, epoch_order(sampler, epoch), skip)
             epoch, skip = epoch + 1, 0
 
-    def _read(
-        self, sampler: DefaultSampler, epoch: int, skip: int
-    ) -> Iterator[list[int]]:
+    def _read(self, order: Tensor, skip: int) -> Iterator[list[int]]:
         """Read batches from their places in the order of an epoch."""
-        order = epoch_order(sampler, epoch)
         for first in range(skip, len(self)):
             place = first * self.batch_size
             yield order[place : place + self.batch_size].tolist()
 
-    def _replay(self, sampler: Any, source: Any) -> Iterator[list[int]]:
-        """Run the stock batch sampler over another source, over and over."""
+    def _group(
+        self, sampler: DefaultSampler, order: Tensor, skip: int
+    ) -> Iterator[list[int]]:
+        """Run the stock batch sampler over windows of the order, or over the whole."""
+        length = len(self)
+        if type(self.batch_sampler).__name__ in _GROUPING:
+            length = max(1, _WINDOW // self.batch_size)
+        # The last one is longer, so that no window is short.
+        count = max(1, len(self) // length)
+        for window in range(min(skip // length, count - 1), count):
+            first, is_last = window * length, window == count - 1
+            end = len(self) if is_last else first + length
+            part = order[first * self.batch_size :]
+            batches = copy(self.batch_sampler)
+            if not is_last:
+                part = part[: length * self.batch_size]
+                # mmdet would drop the last batch, though it is full.
+                batches.drop_last = False
+            batches.sampler = OrderSampler(sampler, part)
+            yield from islice(self._replay(batches), max(0, skip - first), end - first)
+
+    def _replay(self, batch_sampler: Any) -> Iterator[list[int]]:
+        """Run a batch sampler over and over."""
+        sampler = getattr(batch_sampler, "sampler", None)
         found = True
         while found:
             found = False
             # A copy, for stock batch samplers keep half-filled batches when left early.
-            for batch in deepcopy(self.batch_sampler, {id(sampler): source}):
+            for batch in deepcopy(batch_sampler, {id(sampler): sampler}):
                 found = True
                 yield batch
         raise RuntimeError(

@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any
 
 import pytest
 from mmdet.datasets import AspectRatioBatchSampler
@@ -12,10 +11,11 @@ from tests.test_datasets.noisy import noisy_loader
 
 
 class Shapes(Dataset):
-    """Images half of which are upright, as mmdet's batch sampler asks for them."""
+    """Images a third of which are upright, as mmdet's batch sampler asks for them."""
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.asked = 0
 
     def __len__(self) -> int:
         return self.size
@@ -24,6 +24,7 @@ class Shapes(Dataset):
         return index
 
     def get_data_info(self, index: int) -> dict:
+        self.asked += 1
         return dict(width=1 + index % 3, height=2)
 
 
@@ -40,10 +41,15 @@ class Backwards(Sampler):
         return iter(range(len(self))[::-1])
 
 
-def shapes_loader(batch_sampler: type = AspectRatioBatchSampler, **kwargs: Any):
-    data = Shapes(25)
+def shapes_loader(
+    batch_sampler: type = AspectRatioBatchSampler,
+    size: int = 25,
+    batch_size: int = 4,
+    drop_last: bool = True,
+) -> DataLoader:
+    data = Shapes(size)
     sampler = DefaultSampler(data, seed=1)
-    batches = batch_sampler(sampler, batch_size=4, drop_last=True, **kwargs)
+    batches = batch_sampler(sampler, batch_size, drop_last=drop_last)
     return DataLoader(data, batch_sampler=batches, collate_fn=pseudo_collate)
 
 
@@ -92,6 +98,40 @@ def test_aspect_ratio_batches_are_the_stock_ones():
     # The last batch of an epoch has what the groups leave.
     for batch in found[:-1]:
         assert len({index % 3 > 0 for index in batch}) == 1
+
+
+# Windows of 2,049 samples or fewer, and what is left of the set is up to twice as long.
+LARGE = dict(size=9_001, batch_size=3, drop_last=False)
+
+
+def test_aspect_ratio_batches_of_a_large_set_hold_each_sample_once():
+    stream = TaskStream("a", shapes_loader(**LARGE))
+    batches = list(islice(stream.batches(0), len(stream)))
+    assert sorted(chain(*batches)) == list(range(LARGE["size"]))
+    mixed = [len({index % 3 > 0 for index in batch}) > 1 for batch in batches]
+    # One for each of the four windows at most.
+    assert sum(mixed) <= 4
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_a_full_window_loses_nothing_to_drop_last(drop_last: bool):
+    stream = TaskStream("a", shapes_loader(**{**LARGE, "drop_last": drop_last}))
+    # All but the last window, of which mmdet drops a batch.
+    begun = list(chain(*islice(stream.batches(0), 3 * (2048 // 3))))
+    assert len(set(begun)) == len(begun) == 3 * 2046
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_a_large_grouped_set_is_entered_anywhere_by_reading_one_window(drop_last: bool):
+    loader = shapes_loader(**{**LARGE, "drop_last": drop_last})
+    stream = TaskStream("a", loader)
+    whole = list(islice(stream.batches(0), len(stream) + 800))
+    for start in (1, 681, 682, 683, 2045, 2046, 2047, 2999, 3000, 3001, 3700):
+        loader.dataset.asked = 0
+        assert next(stream.batches(start)) == whole[start]
+        assert loader.dataset.asked < 2 * 2048
+        found = list(islice(stream.batches(start), 60))
+        assert found == whole[start : start + 60]
 
 
 def test_a_far_position_is_read_and_not_replayed():

@@ -95,7 +95,7 @@ def resume_ms(options: Options) -> list[Figure]:
             "the same for batches by aspect ratio, at the end of an epoch",
             grouped,
             last,
-            None,
+            Goal("<=", 50),
             f"a set of {len(grouped_set):,} samples",
             options,
         ),
