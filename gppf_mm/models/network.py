@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from gppf_mm.registry import MODELS
-
+from .build_router import build_router
 from .cached_weights import CachedWeights
 from .channels_last import take_channels_last, to_channels_last
 from .layout import Parts, collect_statistics, first_values, lay_out
@@ -85,16 +84,7 @@ class LegoNetwork(nn.Module):
             first_values(values, layout.placements, "shared"),
             layout.units,
         )
-        self.router = MODELS.build(
-            router,
-            default_args=dict(
-                tasks=tuple(parts),
-                groups=tuple(layout.group_units),
-                num_units=max(layout.group_units.values(), default=1),
-            ),
-        )
-        if len(set(layout.group_units.values())) > 1:
-            self.router.limit_units(tuple(layout.group_units.values()))
+        self.router = build_router(router, tuple(parts), layout.group_units)
         self._norms = layout.norms
         self.statistics = collect_statistics(layout)
         # The iteration is part of the checkpoint: schedules go on from it, and a

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import check_names
 
 from ..routers import BaseRouter, LearnedRouter
 from .base import RoutingRegularizer
@@ -52,6 +53,7 @@ def build_regularizers(
                 "BalanceLoss', 'gppf_mm.SharingLoss', 'gppf_mm.EntropyLoss' or a "
                 "registered RoutingRegularizer of your own."
             )
+        check_names(_WHERE, cfg, ["type", *inspect.signature(kind).parameters])
         item = MODELS.build(dict(cfg))
         if item.name in names:
             raise ValueError(
