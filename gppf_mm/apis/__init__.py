@@ -2,7 +2,7 @@
 
 from .checkpoint import check_checkpoint, init_model, order_tasks, read_checkpoint
 from .command_line import DICT_ACTION_HELP, kind_errors, short_path
-from .config import load_config, select_tasks, set_work_dir
+from .config import load_config, read_config, select_tasks, set_work_dir
 from .data import name_missing_data
 from .routing import find_config, write_routing
 from .testing import draw_predictions, dump_predictions, write_metrics
@@ -23,6 +23,7 @@ __all__ = [
     "name_missing_data",
     "order_tasks",
     "read_checkpoint",
+    "read_config",
     "resume_hint",
     "select_tasks",
     "set_work_dir",

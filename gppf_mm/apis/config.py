@@ -15,6 +15,31 @@ from gppf_mm.utils.messages import check_names
 _READ_FIRST = (*RECIPE_KEYS, "train_cfg")
 
 
+def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config of any kind.
+
+    Args:
+        path: The config file.
+        options: What ``--cfg-options`` overrides, by dotted key. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no config file {str(path)!r} (seen from {Path.cwd()}); expected "
+            f"the path of a config.{_suggest(path)}"
+        )
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(dict(options or {}))
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    return cfg
+
+
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """Read a multi-task config, and expand its recipes if ``tasks`` names some.
 
@@ -32,19 +57,10 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         ValueError: If it cannot be read, or is not a config of several tasks.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no config file {str(path)!r} (seen from {Path.cwd()}); expected "
-            f"the path of a multi-task config.{_suggest(path)}"
-        )
     options = dict(options or {})
     before = {key: options[key] for key in options if key.split(".")[0] in _READ_FIRST}
     after = {key: options[key] for key in options if key not in before}
-    try:
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(before)
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    cfg = read_config(path, before)
     if "tasks" in cfg:
         cfg = expand(cfg)
         if cfg.get("custom_imports"):

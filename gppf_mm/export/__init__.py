@@ -1,11 +1,20 @@
-"""Export: one task as a plain checkpoint and config of its stock library.
+"""Export: a plain checkpoint and config of a stock library.
 
 The assembled weights of a task's plan are an ordinary state dict, so that what leaves
-here runs in the stock library, with its own tools and without this package.
+here runs in the stock library, with its own tools and without this package: one task of
+a run of several, or a stock config's run with a lego backbone.
 """
 
+from .backbone import export_backbone
 from .config import export_config
-from .task import ExportedTask, export_task
+from .files import ExportedTask
+from .task import export_task
 from .weights import export_state_dict
 
-__all__ = ["ExportedTask", "export_config", "export_state_dict", "export_task"]
+__all__ = [
+    "ExportedTask",
+    "export_backbone",
+    "export_config",
+    "export_state_dict",
+    "export_task",
+]

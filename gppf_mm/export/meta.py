@@ -11,25 +11,25 @@ from mmengine.registry import DATASETS, DefaultScope
 from gppf_mm.version import __version__
 
 
-def export_meta(content: Mapping[str, Any], stock: Config, task: str) -> dict[str, Any]:
-    """Collect the ``meta`` of a task's stock checkpoint.
+def export_meta(
+    content: Mapping[str, Any], stock: Config, trained_on: Mapping | None
+) -> dict[str, Any]:
+    """Collect the ``meta`` of a stock checkpoint.
 
     Args:
-        content: The multi-task checkpoint.
-        stock: The task's stock config.
-        task: The task.
+        content: The checkpoint to export from.
+        stock: The stock config.
+        trained_on: The metadata of the training set, None or empty if unknown.
 
     Returns:
         Plain types only. ``dataset_meta`` has the classes and the palette, from which
         the stock library's inference functions take their labels.
     """
     meta = content.get("meta") or {}
-    trained_on = (meta.get("dataset_meta") or {}).get(task)
     return dict(
         dataset_meta=to_plain(trained_on or _configured_meta(stock)),
         cfg=stock.pretty_text,
         iter=int(meta.get("iter", 0)),
-        task=task,
         mmengine_version=mmengine.__version__,
         gppf_mm_version=__version__,
     )

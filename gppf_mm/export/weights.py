@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from gppf_mm.models import GPPF
+from gppf_mm.models import GPPF, LegoNetwork
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import check_names
 
@@ -34,17 +34,19 @@ def export_state_dict(model: GPPF, task: str) -> "OrderedDict[str, Tensor]":
     names, metadata = tuple(stock), stock._metadata
     del stock
     to_stock = model.paths[task].to_stock
-    assembled = {to_stock(name): v for name, v in _assemble(model, task).items()}
+    assembled = {
+        to_stock(name): v for name, v in plan_weights(model.network, task).items()
+    }
     values = {**model.tasks[task].state_dict(), **assembled}
     state: OrderedDict[str, Tensor] = OrderedDict(
-        (name, _own(values[name])) for name in names
+        (name, own(values[name])) for name in names
     )
     state._metadata = metadata  # type: ignore[attr-defined]
     return state
 
 
-def _assemble(model: GPPF, task: str) -> dict[str, Tensor]:
-    network = model.network
+def plan_weights(network: LegoNetwork, task: str) -> dict[str, Tensor]:
+    """Assemble a task's weights under its evaluation plan; leave the mode as it is."""
     training = network.training
     network.eval()
     try:
@@ -53,5 +55,6 @@ def _assemble(model: GPPF, task: str) -> dict[str, Tensor]:
         network.train(training)
 
 
-def _own(value: Tensor) -> Tensor:
+def own(value: Tensor) -> Tensor:
+    """Return a copy on the CPU, contiguous, in memory of its own."""
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)

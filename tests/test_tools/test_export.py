@@ -141,6 +141,15 @@ def test_inference_functions_know_the_classes(exported: Path, run: Run):
     assert classes == {task: manifest["tasks"][task]["classes"] for task in TASKS}
 
 
+def test_a_config_of_several_tasks_needs_one(tool_main, run: Run, tmp_path: Path):
+    tool = "model_converters/export_task.py"
+    code, message = tool_main(
+        tool, run.config, run.checkpoint, "--out", tmp_path / "x.pth"
+    )
+    assert code == 2
+    assert "Give --task for a config of several tasks" in message
+
+
 def test_unknown_task(tool_main, run: Run, tmp_path: Path):
     args = ["--task", "sge", "--out", tmp_path / "x.pth"]
     tool = "model_converters/export_task.py"

@@ -1,4 +1,7 @@
-"""Export one task as a plain checkpoint and config of its stock library."""
+"""Export one task as a plain checkpoint and config of its stock library.
+
+Without --task: the run of a stock config whose backbone is a gppf_mm.LegoBackbone.
+"""
 
 import argparse
 from importlib.util import find_spec
@@ -6,15 +9,21 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from gppf_mm.apis import DICT_ACTION_HELP, kind_errors, load_config, short_path
-from gppf_mm.export import ExportedTask, export_task
+from gppf_mm.apis import (
+    DICT_ACTION_HELP,
+    kind_errors,
+    load_config,
+    read_config,
+    short_path,
+)
+from gppf_mm.export import ExportedTask, export_backbone, export_task
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="multi-task config file of the run")
+    parser.add_argument("config", help="config file of the run")
     parser.add_argument("checkpoint", help="checkpoint of the run")
-    parser.add_argument("--task", required=True, metavar="NAME", help="task to export")
+    parser.add_argument("--task", metavar="NAME", help="task to export")
     parser.add_argument(
         "--out",
         required=True,
@@ -30,14 +39,18 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with kind_errors():
-        cfg = load_config(args.config, args.cfg_options)
-        exported = export_task(cfg, args.checkpoint, args.task, args.out)
-    report(args.task, exported)
+        if args.task is None:
+            cfg = read_config(args.config, args.cfg_options)
+            exported = export_backbone(cfg, args.checkpoint, args.out)
+        else:
+            cfg = load_config(args.config, args.cfg_options)
+            exported = export_task(cfg, args.checkpoint, args.task, args.out)
+    report(f"Task {args.task!r}" if args.task else "The run", exported)
 
 
-def report(task: str, exported: ExportedTask) -> None:
+def report(what: str, exported: ExportedTask) -> None:
     print(
-        f"Task {task!r} is a plain {exported.scope} model now; the stock model of the "
+        f"{what} is a plain {exported.scope} model now; the stock model of the "
         "written config has loaded it strictly."
     )
     size = exported.checkpoint.stat().st_size / 2**20

@@ -1,0 +1,108 @@
+"""The two files of an export: a stock checkpoint, and its config beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from gppf_mm.engine.runner.checkpoints import replace_file
+from gppf_mm.registry import MODELS
+from gppf_mm.utils.loading import load_whole
+
+
+@dataclass(frozen=True)
+class ExportedTask:
+    """What an export wrote.
+
+    Attributes:
+        checkpoint: The checkpoint, ``FILE.pth``.
+        config: The stock config beside it, ``FILE.py``.
+        scope: The library, as ``'mmdet'``.
+        parameters: Values in the checkpoint.
+        can_train: Whether the config holds the training too.
+    """
+
+    checkpoint: Path
+    config: Path
+    scope: str
+    parameters: int
+    can_train: bool
+
+
+def check_out(out: str | Path) -> Path:
+    """Return the path of the checkpoint to write.
+
+    Raises:
+        ValueError: If it is no name beside which a config could be written.
+    """
+    out = Path(out)
+    if out.suffix != ".pth" or "." in out.stem:
+        raise ValueError(
+            f"--out is {str(out)!r}; expected a name that ends in .pth and has no "
+            "other dot, because the config is written beside it as NAME.py."
+        )
+    return out
+
+
+def write_export(
+    out: Path,
+    stock: Config,
+    state: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    what: str,
+) -> ExportedTask:
+    """Write both files, whole or not at all.
+
+    The stock model, built from the config that was written, has loaded the weights
+    strictly before.
+
+    Args:
+        out: The checkpoint to write; see `check_out`.
+        stock: The stock config.
+        state: The stock state dict.
+        meta: What the checkpoint says about itself.
+        what: What is exported, for the config's first line.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: If the weights do not fit.
+    """
+    scope = stock.default_scope
+    header = f"# {what}, exported for {scope}: weights in {out.name}.\n"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = out.with_stem(f"{out.stem}_new")
+    written = (new, new.with_suffix(".py"))
+    try:
+        written[1].write_text(header + stock.pretty_text)
+        _verify(written[1], state)
+        torch.save(dict(meta=dict(meta), state_dict=state), written[0])
+        replace_file(str(written[1]), str(out.with_suffix(".py")))
+        replace_file(str(written[0]), str(out))
+    finally:
+        for path in written:
+            path.unlink(missing_ok=True)
+    parameters = sum(value.numel() for value in state.values())
+    return ExportedTask(
+        out, out.with_suffix(".py"), scope, parameters, "train_cfg" in stock
+    )
+
+
+def _verify(config: Path, state: Mapping[str, Tensor]) -> None:
+    """Load the weights into the stock model that the written config builds."""
+    stock = Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope(stock.default_scope):
+        model = MODELS.build(stock.model)
+    try:
+        load_whole(model, state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The exported weights do not fit the stock model: {error} This is a "
+            "defect of gppf_mm; please report it with the config."
+        ) from error
