@@ -72,21 +72,19 @@ def bench_of(args: argparse.Namespace) -> Bench:
 
 
 def choose(args: argparse.Namespace) -> Chosen:
-    """Return the variants by section, without those that are not there yet."""
+    """Return the variants by section."""
     found = sections(args.best)
     check_names("--only", args.only, found)
     listed = {name: dict(found[name]) for name in args.only}
     if args.variants:
         every = {name for variants in listed.values() for name in variants}
         check_names("--variants", args.variants, every)
-    for variants in listed.values():
-        for name, variant in list(variants.items()):
-            if args.variants and name not in args.variants:
-                del variants[name]
-            elif variant.missing:
-                CONSOLE.print(f"{name} needs `{variant.missing}`: left out.")
-                del variants[name]
-    return listed
+    if not args.variants:
+        return listed
+    return {
+        section: {name: item for name, item in part.items() if name in args.variants}
+        for section, part in listed.items()
+    }
 
 
 def tune(bench: Bench, chosen: Chosen, grid: Sequence[float]) -> list[Run]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from .bench import Bench, Done, Variants
 from .curves import draw_losses, draw_rates
+from .derived import SWIN_PREFIX
 from .page import Row, gain_rows, main_rows, transfer_rows, trial_rows
 from .tuning import points
-from .variants import SWIN_PREFIX, TASKS
+from .variants import TASKS
 
 
 def section_tables(

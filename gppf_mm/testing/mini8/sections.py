@@ -1,16 +1,14 @@
 """The sections of the benchmark."""
 
-from .transfer import transfer_variants
-from .variants import (
-    STRONG,
-    Variant,
+from .derived import (
     group_variants,
-    main_variants,
     norm_variants,
     scheduled,
     transformers,
     weighted,
 )
+from .transfer import transfer_variants
+from .variants import STRONG, Variant, main_variants
 
 
 def sections(best: str = "lego4_soft") -> dict[str, dict[str, Variant]]:

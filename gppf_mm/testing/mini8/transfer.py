@@ -8,7 +8,6 @@ from typing import Any
 from mmengine.config import Config
 
 from gppf_mm.datasets.mini8 import FRACTIONS
-from gppf_mm.registry import MODELS
 
 from .run import Run
 from .variants import SHARED, SINGLE, STRONG, Variant
@@ -41,13 +40,6 @@ class TransferVariant(Variant):
     fraction: int = 100
     source: Variant | None = None
     way: str = ""
-
-    @property
-    def missing(self) -> str:
-        """What this version lacks, if anything."""
-        if self.way and MODELS.get("gppf_mm.LegoBackbone") is None:
-            return "LegoBackbone"
-        return "" if self.source is None else self.source.missing
 
 
 def transfer_variants(main: dict[str, Variant], best: str) -> list[Variant]:

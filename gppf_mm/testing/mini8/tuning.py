@@ -8,8 +8,8 @@ from typing import Any
 
 from .run import Run
 
-GRID = (1e-3, 2e-3, 4e-3)
-DEFAULT_LR = 2e-3
+GRID = (4e-3, 8e-3, 1.6e-2)
+DEFAULT_LR = 8e-3
 # Not among the seeds that are reported.
 TUNE_SEED = 100
 # How often the search goes on beyond an end of the grid.
