@@ -20,10 +20,12 @@ TRANSFER_ITERATIONS = 300
 
 # What `LegoBackbone` is told for each way; docs/en/transfer.md has the words.
 _LEGO_WAYS: dict[str, dict[str, Any]] = dict(
-    copy=dict(route=SOURCE_TASK),
-    route_only=dict(norms=SOURCE_TASK, freeze="units"),
-    both=dict(norms=SOURCE_TASK),
+    copy=dict(route=SOURCE_TASK, freeze="routes"),
+    route_only=dict(route=SOURCE_TASK, freeze="units"),
+    both=dict(route=SOURCE_TASK),
 )
+# Keys of a router that name the tasks of the run that it trained.
+_OF_TASKS = ("initial_routes", "affinity")
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,12 @@ class TransferRun(Run):
             )
             return
         lego = dict(variant.source.lego) if variant.source else {}
+        lego["router"] = {
+            key: value for key, value in lego["router"].items() if key not in _OF_TASKS
+        }
+        # As in configs/downstream: a route is a few numbers.
+        route = dict(lr_mult=10.0, decay_mult=0.0)
+        cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(router=route))
         cfg.custom_imports = dict(
             imports=["gppf_mm.models"], allow_failed_imports=False
         )
