@@ -8,7 +8,7 @@ from typing import Any
 from .jobs import Devices, do_runs
 from .run import ITERATIONS, Run, Split
 from .transfer import TRANSFER_ITERATIONS, TransferRun, TransferVariant
-from .tuning import TUNE_SEED, LearningRates, scores_of, search
+from .tuning import TUNE_SEED, LearningRates, scores_of
 from .variants import Variant
 
 Variants = Mapping[str, Variant]
@@ -63,33 +63,29 @@ class Bench:
         return [self.run_of(variant, "test", seed, lr) for seed in range(self.seeds)]
 
     def searched(self, variant: Variant, grid: Sequence[float]) -> list[Run]:
-        """Return the runs of a variant's search, as far as it goes by now."""
-        return search(lambda lr: self.run_of(variant, "tune", TUNE_SEED, lr), grid)
+        """Return the runs of a variant's search."""
+        return [self.run_of(variant, "tune", TUNE_SEED, lr) for lr in sorted(grid)]
 
     def tune(self, variants: Variants, grid: Sequence[float]) -> list[Run]:
-        """Search every variant's learning rate.
+        """Search every variant's learning rate, the same ones for all.
 
         Args:
             variants: The variants.
-            grid: The learning rates to begin with.
+            grid: The learning rates.
 
         Returns:
             The runs that failed.
         """
-        while True:
-            searches = {
-                name: self.searched(item, grid) for name, item in variants.items()
-            }
-            missing = _missing(run for runs in searches.values() for run in runs)
-            if not missing:
-                break
-            failed = do_runs(missing, self.devices)
-            if failed or len(_missing(missing)) == len(missing):
-                return failed
+        searches = {name: self.searched(item, grid) for name, item in variants.items()}
+        failed = do_runs(
+            [run for runs in searches.values() for run in runs], self.devices
+        )
         rates = self.rates
         for name, runs in searches.items():
-            rates.note(name, scores_of(runs))
-        return []
+            # What another process has at work may be missing as well.
+            if all(run.result() is not None for run in runs):
+                rates.note(name, scores_of(runs))
+        return failed
 
     def do(self, variants: Variants) -> list[Run]:
         """Do the reported runs that are missing; return those that failed."""
@@ -110,10 +106,6 @@ class Bench:
             name: _results(self.searched(item, grid)) for name, item in variants.items()
         }
         return {name: results for name, results in found.items() if results}
-
-
-def _missing(runs: Iterable[Run]) -> list[Run]:
-    return [run for run in runs if run.result() is None]
 
 
 def _results(runs: Iterable[Run]) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from gppf_mm.testing.mini8 import Bench, Devices
 from gppf_mm.testing.mini8.stability import diverged_tasks, loss_noise
-from gppf_mm.testing.mini8.tuning import LearningRates, scores_of, search
+from gppf_mm.testing.mini8.tuning import TUNE_SEED, LearningRates, scores_of
 
 
 @dataclass
@@ -20,24 +22,35 @@ class StandIn:
         return dict(diverged=score < 0, metrics=dict(a=score, b=score))
 
 
-def searched(done: dict[float, float], grid: list[float]) -> list[float]:
-    return [run.lr for run in search(lambda lr: StandIn(lr, done), grid)]
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A benchmark whose runs score their learning rate; one of them cannot be done."""
+    done: dict[float, float] = {}
+
+    def do(runs: list[StandIn], devices: Devices) -> list[StandIn]:
+        done.update({run.lr: run.lr for run in runs if run.lr < 8})
+        return [run for run in runs if run.lr >= 8]
+
+    def run_of(self: Bench, variant: str, split: str, seed: int, lr: float) -> StandIn:
+        assert (split, seed) == ("tune", TUNE_SEED)
+        return StandIn(lr, done)
+
+    monkeypatch.setattr("gppf_mm.testing.mini8.bench.do_runs", do)
+    monkeypatch.setattr(Bench, "run_of", run_of)
+    return Bench(tmp_path, tmp_path)
 
 
-def test_the_grid_comes_first():
-    assert searched({}, [4.0, 1.0, 2.0]) == [1.0, 2.0, 4.0]
-    assert searched({1.0: 9.0}, [1.0, 2.0]) == [1.0, 2.0]
+def test_every_variant_tries_the_same_rates(bench: Bench):
+    assert bench.tune(dict(a="a", b="b"), [4.0, 1.0, 2.0]) == []
+    for name in ("a", "b"):
+        assert bench.rates[name] == 4.0
+        assert list(bench.rates.tried(name)) == ["1", "2", "4"]
 
 
-def test_the_search_goes_on_beyond_an_end_and_stops():
-    done = {1.0: 5.0, 2.0: 3.0}
-    assert searched(done, [1.0, 2.0]) == [0.5, 1.0, 2.0]
-    done[0.5] = 6.0
-    assert searched(done, [1.0, 2.0]) == [0.25, 0.5, 1.0, 2.0]
-    done[0.25] = 7.0
-    # Twice at most.
-    assert searched(done, [1.0, 2.0]) == [0.25, 0.5, 1.0, 2.0]
-    assert searched({1.0: 1.0, 2.0: 5.0, 4.0: 3.0}, [1.0, 2.0, 4.0]) == [1.0, 2.0, 4.0]
+def test_a_search_that_lacks_a_run_chooses_nothing(bench: Bench):
+    failed = bench.tune(dict(a="a"), [4.0, 8.0])
+    assert [run.lr for run in failed] == [8.0]
+    assert "a" not in bench.rates
 
 
 def test_the_best_rate_is_kept_and_a_diverged_run_is_the_worst(tmp_path):
