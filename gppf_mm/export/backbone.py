@@ -48,15 +48,22 @@ def export_backbone(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the config has no lego backbone or no ``default_scope``, ``out``
-            is no ``.pth`` file, or the checkpoint is not of this config.
+        ValueError: If the config is of several tasks, has no lego backbone or no
+            ``default_scope``, ``out`` is no ``.pth`` file, or the checkpoint is not of
+            this config.
     """
     out = check_out(out)
+    tasks = cfg.get("tasks") or cfg.get("model", {}).get("tasks")
+    if tasks:
+        raise ValueError(
+            "`--task` is missing, and the config is of several tasks; expected one of "
+            f"{', '.join(repr(task) for task in tasks)}."
+        )
     scope = cfg.get("default_scope")
     if scope in (None, "mmengine", _OURS):
         raise ValueError(
             f"`default_scope` is {scope!r}; expected the library that the config is "
-            "of, such as 'mmdet'. Give --task for a config of several tasks."
+            "of, such as 'mmdet'."
         )
     stock = stock_config(cfg)
     content = read_checkpoint(checkpoint)
@@ -81,11 +88,11 @@ def stock_config(cfg: Config) -> Config:
     """
     scope = cfg.default_scope
     plain = cfg.to_dict()
-    model = _without_legos(plain["model"])
-    if model == plain["model"]:
+    model = _without_legos(plain.get("model"))
+    if model == plain.get("model"):
         raise ValueError(
             "The config's model has no gppf_mm.LegoBackbone; expected one; what has "
-            "none is stock already. Give --task for a config of several tasks."
+            "none is stock already."
         )
     # Besides, a config may have variables of its own, and what only this run needed.
     plain = {key: plain[key] for key in _KEPT if plain.get(key) is not None}

@@ -147,7 +147,9 @@ def test_a_config_of_several_tasks_needs_one(tool_main, run: Run, tmp_path: Path
         tool, run.config, run.checkpoint, "--out", tmp_path / "x.pth"
     )
     assert code == 2
-    assert "Give --task for a config of several tasks" in message
+    assert "`--task` is missing" in message
+    # MMEngine sorts the keys of the config that a run writes.
+    assert all(repr(task) in message for task in TASKS)
 
 
 def test_unknown_task(tool_main, run: Run, tmp_path: Path):
