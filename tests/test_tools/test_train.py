@@ -117,7 +117,7 @@ def test_unknown_argument_of_a_type_is_a_mistake(
     tool_main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    option = "model.lego.router.kk=2"
+    option = "model.tasks.cls.neck.kk=2"
     code, message = tool_main("train.py", CONFIG, "--cfg-options", option)
     assert code == 2
     assert "The config cannot be built" in message
