@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gppf_mm.analysis.routing import Routes
+from gppf_mm.analysis import Routes
 
 
 def random_routes(seed: int = 0, tasks: str = "abc", k: int = 2) -> Routes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from gppf_mm.analysis.routing import (
+from gppf_mm.analysis import (
     ROUTE_FILE,
     RouteHistory,
     Routes,

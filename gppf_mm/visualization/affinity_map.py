@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from gppf_mm.analysis.routing import Routes, affinity, affinity_by_stage, unit_usage
+from gppf_mm.analysis import Routes, affinity, affinity_by_stage, unit_usage
 
 from .figures import ABSENT, grid, new_figure, write_cells
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gppf_mm.analysis.routing import RouteHistory, Routes, affinity, unit_usage
+from gppf_mm.analysis import RouteHistory, Routes, affinity, unit_usage
 
 
 def findings(routes: Routes, history: RouteHistory | None) -> list[str]:

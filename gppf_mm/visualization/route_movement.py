@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from gppf_mm.analysis.routing import RouteHistory, Routes
+from gppf_mm.analysis import RouteHistory, Routes
 
 from .figures import INACTIVE, new_figure
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from gppf_mm.analysis.routing import Routes
+from gppf_mm.analysis import Routes
 
 from .figures import ABSENT, INACTIVE, grid, new_figure, write_cells
 

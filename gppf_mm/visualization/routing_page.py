@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gppf_mm.analysis.routing import (
+from gppf_mm.analysis import (
     RouteHistory,
     Routes,
     affinity,

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gppf_mm.analysis.routing import RouteFile, Routes, read_history
+from gppf_mm.analysis import RouteFile, Routes, read_history
 from tests.some_routes import random_routes
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gppf_mm.analysis.routing import (
+from gppf_mm.analysis import (
     RouteHistory,
     Routes,
     affinity,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mmengine.runner import load_checkpoint
 
-from gppf_mm.analysis.routing import ROUTE_FILE, read_history, read_routes
+from gppf_mm.analysis import ROUTE_FILE, read_history, read_routes
 from gppf_mm.engine.hooks import RoutingHook
 from gppf_mm.engine.runner import SIMTRunner
 from tests.runs import make_tiny_toy, tiny_config

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gppf_mm.analysis.complexity import Complexity, ModelComplexity
+from gppf_mm.complexity import Complexity, ModelComplexity
 from tests.runs import CONFIG, REPO
 
 

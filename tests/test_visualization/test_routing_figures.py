@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gppf_mm.analysis.routing import RouteHistory, Routes, affinity, read_routes
+from gppf_mm.analysis import RouteHistory, Routes, affinity, read_routes
 from gppf_mm.visualization import (
     affinity_map,
     movement_curves,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gppf_mm.analysis.routing import RouteHistory, affinity
+from gppf_mm.analysis import RouteHistory, affinity
 from gppf_mm.visualization import (
     affinity_map,
     movement_curves,

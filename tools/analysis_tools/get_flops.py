@@ -14,8 +14,8 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from gppf_mm.analysis.complexity import ModelComplexity, measure_tasks
 from gppf_mm.apis import DICT_ACTION_HELP, kind_errors, load_config
+from gppf_mm.complexity import ModelComplexity, measure_tasks
 
 
 def parse_args() -> argparse.Namespace:

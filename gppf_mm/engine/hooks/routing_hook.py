@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
-from gppf_mm.analysis.routing import ROUTE_FILE, RouteFile, Routes, read_routes
+from gppf_mm.analysis import ROUTE_FILE, RouteFile, Routes, read_routes
 from gppf_mm.engine.runner.building import unwrap
 from gppf_mm.registry import HOOKS
 from gppf_mm.visualization import affinity_map, routing_map, to_array, usage_map

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gppf_mm.analysis.complexity import (
+from gppf_mm.complexity import (
     assembly_flops,
     count_flops,
     count_parameters,
