@@ -1,14 +1,13 @@
 """The shared network: one bank, one router and every task's skeleton."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from .build_router import build_router
-from .cached_weights import CachedWeights
-from .channels_last import take_channels_last, to_channels_last
+from .channels_last import take_channels_last
 from .layout import Parts, collect_statistics, first_values, lay_out
 from .lego import (
     STATISTICS,
@@ -20,10 +19,10 @@ from .lego import (
     Route,
     RoutingPlan,
     Skeleton,
-    assemble,
 )
 from .origins import StepOrigins
 from .plans import PlanCache
+from .task_weights import Gather, TaskWeights
 
 
 class LegoNetwork(nn.Module):
@@ -93,19 +92,27 @@ class LegoNetwork(nn.Module):
         self._step = 0
         # Where the tasks' schedules begin, if they have been trained before.
         self.origins: StepOrigins | None = None
-        self._cache: dict[str, CachedWeights] = {}
         self._plans = PlanCache()
         self._laid: dict[str, RoutingPlan] = {}
-        # Makes whole weights of a bank that is sharded; see `ShardedWeights`.
-        self.gather: Callable[[str, dict[str, Tensor]], dict[str, Tensor]] | None = None
         self._skeletons = {
             task: Skeleton(network, layout.placements[task] | layout.buffers(task))
             for task, network in networks.items()
         }
-        self._channels_last = {
-            task: take_channels_last(modules) if channels_last else frozenset()
-            for task, modules in parts.items()
-        }
+        self._weights = TaskWeights(
+            self.bank,
+            self.groups,
+            self._skeletons,
+            self.statistics,
+            self._norms,
+            {
+                task: take_channels_last(modules) if channels_last else frozenset()
+                for task, modules in parts.items()
+            },
+        )
+
+    def gather_with(self, gather: Gather) -> None:
+        """Let a sharded bank's weights be made whole; see `ShardedWeights`."""
+        self._weights.gather = gather
 
     def shared_names(self, task: str) -> tuple[str, ...]:
         """Names of the bank's parameters that a task has, tied ones by the first."""
@@ -119,7 +126,7 @@ class LegoNetwork(nn.Module):
         """Return what of bank and router a task trains in the present step."""
         trained = frozenset(self.shared_names(task)) - self.frozen_names(task)
         logits = self.router.trained_parameters(task, self.step_of(task))
-        sources = [*self._sources(self.draw(task), trained), *logits]
+        sources = [*self._weights.sources(self.draw(task), trained), *logits]
         return [source for source in sources if source.requires_grad]
 
     def rest_frozen_routes(self) -> None:
@@ -205,44 +212,11 @@ class LegoNetwork(nn.Module):
             In evaluation mode without gradients they are kept and returned again until
             a unit, the router or the mode changes.
         """
-        cached = plan is None and not self.training and not torch.is_grad_enabled()
-        if not cached:
-            plan = self.draw(task) if plan is None else plan
-            return self._assemble(task, plan, self._skeletons[task].frozen)
-        if task not in self._cache or self._cache[task].is_stale():
-            plan = self.draw(task)
-            weights = self._assemble(task, plan, frozenset())
-            names = frozenset(self._skeletons[task].names)
-            sources: list[Tensor] = self._sources(plan, names)
-            sources += self.router.parameters_of(task)
-            sources += self.statistics.active(plan, self._norms[task])
-            self._cache[task] = CachedWeights(weights, sources)
-        return self._cache[task].weights
-
-    def _assemble(
-        self, task: str, plan: RoutingPlan, frozen: frozenset[str]
-    ) -> dict[str, Tensor]:
-        skeleton = self._skeletons[task]
-        names = frozenset(skeleton.names)
-        weights = assemble(self.bank, plan, self.groups, frozen, names)
-        if self.gather is not None:
-            self._cache.clear()  # For all tasks there may be no room.
-            weights = self.gather(task, weights)
-        weights = to_channels_last(weights, self._channels_last[task])
-        weights |= self.statistics.assemble(plan, self._norms[task])
-        tied = {name: weights[first] for name, first in skeleton.aliases.items()}
-        return weights | tied
-
-    def _sources(self, plan: RoutingPlan, names: frozenset[str]) -> list[nn.Parameter]:
-        """Return what of the bank a plan makes the weights of these names from."""
-        units = [
-            self.bank.unit(name, unit)
-            for name in self.bank.lego_names
-            if name in names
-            for unit in plan.routes[self.groups[name]].units
-        ]
-        shared = [self.bank.parameter(n) for n in self.bank.shared_names if n in names]
-        return [*units, *shared]
+        if plan is not None:
+            return self._weights.of(task, plan)
+        if self.training or torch.is_grad_enabled():
+            return self._weights.of(task, self.draw(task))
+        return self._weights.kept(task, self.draw, self.router.parameters_of(task))
 
     @contextmanager
     def activate(self, task: str, plan: RoutingPlan | None = None) -> Iterator[None]:
@@ -288,7 +262,7 @@ class LegoNetwork(nn.Module):
         return super()._apply(fn, recurse)
 
     def _forget(self) -> None:
-        self._cache.clear()
+        self._weights.forget()
         self._plans.clear()
 
     def _load_from_state_dict(self, *args) -> None:

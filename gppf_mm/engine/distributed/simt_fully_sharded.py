@@ -74,7 +74,7 @@ class SIMTFullyShardedDataParallel(SIMTDataParallel):
         self._weights = ShardedWeights(
             module.network, self._control, int(bucket_mib * 2**20)
         )
-        module.network.gather = self._weights
+        module.network.gather_with(self._weights)
         self._adopted: OptimWrapper | None = None
 
     def init_weights(self) -> None:
