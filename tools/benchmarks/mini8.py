@@ -122,7 +122,7 @@ def report(args: argparse.Namespace, bench: Bench, chosen: Chosen) -> None:
         for path in draw(section, bench, variants, args.lrs, folder):
             CONSOLE.print(f"Drawn: {path}")
         if args.table and tables:
-            known = facts(bench.results(variants), command, bench)
+            known = facts(bench, variants, command)
             text = "".join(f"- {key}: {value}\n" for key, value in known.items())
             for title, rows in tables.items():
                 text += f"\n{title}:\n\n{markdown(rows)}"

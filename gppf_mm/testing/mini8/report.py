@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .bench import Bench, Done, Variants
+from .bench import Bench, Variants
 from .curves import draw_losses, draw_rates
 from .derived import SWIN_PREFIX
 from .page import Row, gain_rows, main_rows, transfer_rows, trial_rows
@@ -46,9 +46,15 @@ def section_tables(
     return {title: rows for title, rows in tables.items() if len(rows) > 1}
 
 
-def facts(done: Done, command: str, bench: Bench) -> dict[str, str]:
-    """Return how the numbers were measured."""
-    results = [item for items in done.values() for item in items]
+def facts(bench: Bench, variants: Variants, command: str) -> dict[str, str]:
+    """Return how the numbers of some variants were measured.
+
+    Args:
+        bench: The benchmark.
+        variants: The variants.
+        command: What was typed.
+    """
+    results = [item for items in bench.results(variants).values() for item in items]
     if not results:
         return {}
 
@@ -57,13 +63,15 @@ def facts(done: Done, command: str, bench: Bench) -> dict[str, str]:
 
     minutes = [(r["train_seconds"] + r["test_seconds"]) / 60 for r in results]
     versions = results[0]["versions"]
+    batches = {bench.reported(item)[0].iterations for item in variants.values()}
     return dict(
         Command=f"`{command}`",
         Machine=f"{all_of('device')}; {all_of('machine')}",
         Versions=", ".join(f"{name} {version}" for name, version in versions.items()),
-        Runs=f"{len(results)}, seeds {all_of('seed')}; {bench.iterations} batches of "
-        f"each task; {min(minutes):.1f} to {max(minutes):.1f} minutes each; the last "
-        f"ended {max(item['finished'] for item in results)}",
+        Runs=f"{len(results)}, seeds {all_of('seed')}; "
+        f"{' or '.join(map(str, sorted(batches)))} batches of each task; "
+        f"{min(minutes):.1f} to {max(minutes):.1f} minutes each; the last ended "
+        f"{max(item['finished'] for item in results)}",
         Diverged=", ".join(
             f"{item['variant']} (seed {item['seed']})"
             for item in results
