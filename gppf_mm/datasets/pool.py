@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import active_children
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -14,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gppf_mm.utils.signals import held, listen, unheard
 
-# Seconds for a killed process to be gone.
-_PATIENCE = 5
+# Seconds for a killed process to be gone, and for one that is being killed.
+_PATIENCE, _DYING = 5, 1
 WorkerInit = Callable[[int], None]
 
 
@@ -86,6 +87,10 @@ class WorkerPool:
                 self._items = iter(loader)
             self._workers = [item for item in active_children() if item not in others]
             yield from self._items
+        except (OSError, EOFError):
+            # A connection that breaks may be told of before the worker's death is.
+            self._await_death()
+            raise
         finally:
             self._end()
             atexit.unregister(self._kill)
@@ -105,6 +110,13 @@ class WorkerPool:
             if not self.deaths:
                 raise
             raise RuntimeError(self._report()) from error
+
+    def _await_death(self) -> None:
+        """Wait until a worker is gone, for a second at most."""
+        gone = wait([worker.sentinel for worker in self._workers], _DYING)
+        for worker in self._workers:
+            if worker.sentinel in gone:
+                worker.join()
 
     def _end(self) -> None:
         """End the workers, in peace if they live."""

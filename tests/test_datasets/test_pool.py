@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,8 +11,10 @@ from multiprocessing import active_children
 
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from gppf_mm.datasets import SIMTDataLoader
+from gppf_mm.datasets.pool import WorkerPool
 from tests.runs import REPO
 from tests.test_datasets.noisy import NoisyDataset, noisy_loader
 
@@ -76,6 +79,31 @@ def test_a_crashed_worker_is_told_from_a_killed_one():
     loader = SIMTDataLoader({"a": stock}, 1)
     with pytest.raises(RuntimeError, match=r"ended by exit code 3.*num_workers=0"):
         run(loader, lambda step: None, steps=3)
+
+
+class Cut:
+    """An item that cannot be received, for its worker is about to die."""
+
+    def __reduce__(self):
+        return _cut, (os.getpid(),)
+
+
+def _cut(worker: int) -> None:
+    threading.Timer(0.3, os.kill, (worker, signal.SIGKILL)).start()
+    raise ConnectionResetError("reset by peer")
+
+
+class Cuts(Dataset):
+    def __getitem__(self, index: int) -> Cut:
+        return Cut()
+
+
+def test_a_connection_that_breaks_before_the_worker_is_gone():
+    """What was cut off in the middle of an item comes as another error."""
+    pool = WorkerPool(1)
+    message = r"one of the 1 workers .* was ended by SIGKILL\. Most likely memory"
+    with pytest.raises(RuntimeError, match=message), pool.supervise():
+        next(pool.run(Cuts(), range(9)))
 
 
 def test_an_error_of_the_run_stays_what_it_is_and_ends_the_workers():
