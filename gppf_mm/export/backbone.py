@@ -1,7 +1,7 @@
 """A plain config with a lego backbone, written as one with the stock backbone."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from inspect import signature
 from pathlib import Path
@@ -27,8 +27,10 @@ _OURS = "gppf_mm"
 # First values, which the checkpoint replaces; they may name files that are gone.
 _FIRST_VALUES = ("transfer", "init", "init_cfg")
 _NOT_KEPT = ("work_dir", "load_from", "resume", "launcher", "experiment_name", "cfg")
-_KEPT = ["tta_model", "tta_pipeline", "custom_imports", *signature(Runner).parameters]
-_KEPT = [key for key in _KEPT if key not in _NOT_KEPT]
+_KEPT = (
+    *("tta_model", "tta_pipeline", "custom_imports"),
+    *(key for key in signature(Runner).parameters if key not in _NOT_KEPT),
+)
 _TRAINING = ("train_cfg", "train_dataloader", "optim_wrapper", "param_scheduler")
 
 
@@ -88,7 +90,7 @@ def stock_config(cfg: Config) -> Config:
     """
     scope = cfg.default_scope
     plain = cfg.to_dict()
-    model = _without_legos(plain.get("model"))
+    model = _replaced(plain.get("model"), _skeleton)
     if model == plain.get("model"):
         raise ValueError(
             "The config's model has no gppf_mm.LegoBackbone; expected one; what has "
@@ -125,27 +127,23 @@ def _is_lego(value: Any) -> bool:
     return kind is LegoBackbone or str(kind).rpartition(".")[2] == "LegoBackbone"
 
 
-def _without_legos(value: Any) -> Any:
+def _replaced(value: Any, replace: Callable[[Mapping], Mapping]) -> Any:
+    """Return a config with each lego backbone's config replaced by another."""
     if _is_lego(value):
-        return _without_legos(value["skeleton"])
+        value = replace(value)
     if isinstance(value, Mapping):
-        return {key: _without_legos(item) for key, item in value.items()}
+        return {key: _replaced(item, replace) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_without_legos(item) for item in value)
+        return type(value)(_replaced(item, replace) for item in value)
     return value
 
 
-def _without_first_values(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        dropped = _FIRST_VALUES if _is_lego(value) else ()
-        return {
-            key: _without_first_values(item)
-            for key, item in value.items()
-            if key not in dropped
-        }
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_first_values(item) for item in value)
-    return value
+def _skeleton(lego: Mapping) -> Mapping:
+    return lego["skeleton"]
+
+
+def _without_first_values(lego: Mapping) -> Mapping:
+    return {key: item for key, item in lego.items() if key not in _FIRST_VALUES}
 
 
 def _build(model: dict[str, Any], scope: str) -> nn.Module:
@@ -158,7 +156,8 @@ def _stock_state(
     cfg: Config, stock: Config, found: Mapping[str, Tensor], path: str
 ) -> "OrderedDict[str, Tensor]":
     """Assemble the weights of each lego backbone among those of the others."""
-    model = _build(_without_first_values(cfg.to_dict()["model"]), cfg.default_scope)
+    lego = _replaced(cfg.to_dict()["model"], _without_first_values)
+    model = _build(lego, cfg.default_scope)
     if differences := state_differences(found, model.state_dict()):
         raise ValueError(
             f"The checkpoint {path!r} is of another config: compared with its weights "
