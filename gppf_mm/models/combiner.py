@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .gradients import GradientRows
+from .products import InnerProducts
 from .statistics import Sets, gradient_statistics
 from .task_clip import TaskClip
 from .weighting import Weighting
@@ -41,13 +42,22 @@ class GradientCombiner:
         self._weighting = weighting
         self._clip = clip
         self._interval = int(interval)
+        self._inner = InnerProducts()
         self._apart: bool | None = None
         self._measures = False
 
-    @property
-    def keeps_ever(self) -> bool:
-        """Whether gradients are kept apart in some iteration."""
-        return bool(self._weighting is not None or self._clip or self._interval)
+    def shard(self, inner: InnerProducts) -> None:
+        """Go on with gradients of which each process has its rows.
+
+        Args:
+            inner: Takes inner products over the processes.
+
+        Raises:
+            ValueError: If the weighting needs whole gradients.
+        """
+        self._inner = inner
+        if self._weighting is not None:
+            self._weighting.shard(inner)
 
     def begin(self, iteration: int, accumulative_counts: int) -> bool:
         """Begin an iteration; return whether its gradients are kept apart.
@@ -88,10 +98,11 @@ class GradientCombiner:
         sets = self.rows.sets(tasks, shared)
         log: dict[str, Tensor] = {}
         if self._measures:
-            log.update(gradient_statistics(self.rows, sets, tasks, scale))
+            log.update(gradient_statistics(self.rows, sets, tasks, scale, self._inner))
         if self._clip is not None:
             for task in tasks:
-                self._clip.clip(self._gradients(task, private), scale)
+                row = self.rows.of(task)
+                self._clip.clip(row, private[task], scale, self._inner)
         log.update(self._weigh(sets, private, iteration, scale))
         self.end()
         return log
@@ -125,9 +136,8 @@ class GradientCombiner:
                     for parameter in parameters:
                         parameter.grad = rows[0].pop(parameter)
                     continue
-                size = sum(parameter.numel() for parameter in parameters)
                 found = weighting.aggregate(members, parameters, rows, scale)
-                means.add(members, found, size)
+                means.add(members, found, self._inner.size(parameters))
         weights = {**means.read(), **weights}
         return {f"{task}/weight": weight for task, weight in weights.items()}
 

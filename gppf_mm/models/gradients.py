@@ -1,6 +1,6 @@
 """The tasks' gradients, each by itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
@@ -30,6 +30,17 @@ class GradientRows:
             parameters: The shared parameters.
             loss: The task's loss.
         """
+        self.add(task, parameters)
+        before = self.losses.get(task)
+        self.losses[task] = loss if before is None else before + loss
+
+    def add(self, task: str, parameters: Iterable[nn.Parameter]) -> None:
+        """Move gradients into a task's row, as `take` does.
+
+        Args:
+            task: The task.
+            parameters: The shared parameters.
+        """
         row = self._rows.setdefault(task, {})
         for parameter in parameters:
             if parameter.grad is not None:
@@ -38,8 +49,6 @@ class GradientRows:
                     parameter.grad if before is None else before.add_(parameter.grad)
                 )
                 parameter.grad = None
-        before = self.losses.get(task)
-        self.losses[task] = loss if before is None else before + loss
 
     def of(self, task: str) -> Row:
         """Return a task's row, which may be changed."""
@@ -74,9 +83,3 @@ class GradientRows:
             if members:
                 parted.setdefault(members, []).append(parameter)
         return parted
-
-    def select(
-        self, tasks: Iterable[str], parameters: Sequence[nn.Parameter]
-    ) -> list[list[Tensor]]:
-        """Return these tasks' gradients on these parameters."""
-        return [[self.of(task)[item] for item in parameters] for task in tasks]

@@ -1,18 +1,23 @@
 """How the tasks' gradients relate, for the log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
 from .gradients import GradientRows
+from .products import InnerProducts
 
 Sets = dict[tuple[str, ...], list[nn.Parameter]]
 
 
 def gradient_statistics(
-    rows: GradientRows, sets: Sets, tasks: Sequence[str], scale: float
+    rows: GradientRows,
+    sets: Sets,
+    tasks: Sequence[str],
+    scale: float,
+    inner: InnerProducts,
 ) -> dict[str, Tensor]:
     """Measure the tasks' gradients on the shared parameters.
 
@@ -21,13 +26,14 @@ def gradient_statistics(
         sets: The parameters by the tasks that train them; see `GradientRows.sets`.
         tasks: The tasks.
         scale: By this factor, that of a loss scaler, the gradients are too large.
+        inner: Takes inner products.
 
     Returns:
         ``<task>/grad_norm`` of each task that has a gradient; ``cosine/<a>-<b>`` of
         each two, over the parameters that they have in common, if there are any.
     """
     products = {
-        members: _gramian(rows.select(members, parameters))
+        members: inner.gramian(parameters, [rows.of(task) for task in members])
         for members, parameters in sets.items()
     }
 
@@ -52,13 +58,3 @@ def gradient_statistics(
             cosine = total(one, other, pair) / squares.sqrt()
             log[f"cosine/{one}-{other}"] = cosine
     return log
-
-
-def _gramian(rows: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Return the inner products of the tasks' gradients, summed over parameters."""
-    return torch.stack([_products(column) for column in zip(*rows, strict=True)]).sum(0)
-
-
-def _products(gradients: Iterable[Tensor]) -> Tensor:
-    matrix = torch.stack([gradient.flatten() for gradient in gradients])
-    return matrix @ matrix.T

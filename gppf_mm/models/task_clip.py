@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gppf_mm.utils.messages import check_names
+
+from .gradients import Row
+from .products import InnerProducts
 
 _WHERE = "model.clip_grad_per_task"
 
@@ -33,20 +35,23 @@ class TaskClip:
         self.max_norm = max_norm
         self.norm_type = norm_type
 
-    def clip(self, gradients: Sequence[Tensor], scale: float) -> None:
-        """Clip gradients in place.
+    def clip(
+        self, row: Row, own: Sequence[Tensor], scale: float, inner: InnerProducts
+    ) -> None:
+        """Clip a task's gradients in place.
 
         Args:
-            gradients: All of a task's.
+            row: Those on shared parameters.
+            own: Those on its own.
             scale: By this factor, that of a loss scaler, they are too large.
+            inner: Takes norms.
         """
-        if not gradients:
+        if not row and not own:
             return
-        norms = [torch.linalg.vector_norm(item, self.norm_type) for item in gradients]
-        norm = torch.linalg.vector_norm(torch.stack(norms), self.norm_type) / scale
+        norm = inner.norm(row, own, self.norm_type) / scale
         # The epsilon of `torch.nn.utils.clip_grad_norm_`.
         factor = (self.max_norm / (norm + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
+        for gradient in (*row.values(), *own):
             gradient.mul_(factor)
 
 

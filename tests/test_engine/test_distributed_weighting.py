@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from gppf_mm.engine.distributed import SIMTDataParallel
+from gppf_mm.engine.distributed import SIMTDataParallel, SIMTFullyShardedDataParallel
+from gppf_mm.engine.distributed.averaging import gather_ranks
+from gppf_mm.engine.distributed.shard import is_sharded, shard_of
 from gppf_mm.models import GPPF
 from tests.ranks import on_ranks
 from tests.tiny_tasks import (
@@ -22,6 +25,7 @@ REGULARIZERS = [
     dict(type="gppf_mm.SharingLoss", weight=0.2, direction="apart"),
     dict(type="gppf_mm.EntropyLoss", weight=0.1),
 ]
+WRAPPERS = (SIMTDataParallel, SIMTFullyShardedDataParallel)
 CASES: dict[str, dict[str, Any]] = {
     "UW": dict(weighting=dict(type="UW")),
     "FAMO": dict(weighting=dict(type="FAMO")),
@@ -29,6 +33,9 @@ CASES: dict[str, dict[str, Any]] = {
     "PCGrad": dict(weighting=dict(type="PCGrad")),
     "accumulated": dict(weighting=dict(type="UPGrad")),
     "clipped": dict(clip_grad_per_task=dict(max_norm=0.3)),
+    "clipped by largest": dict(
+        clip_grad_per_task=dict(max_norm=0.05, norm_type=float("inf"))
+    ),
     "measured": dict(gradient_stats_interval=1),
     "frozen": {},
     "regularized": dict(lego=dict(regularizers=REGULARIZERS)),
@@ -60,20 +67,34 @@ def steps(name: str, part: slice) -> list[dict[str, Any]]:
     return [found[0], {task: found[1][task] for task in NAMES[1:]}]
 
 
-def run_all(rank: int) -> dict[str, Any]:
+def run_all(rank: int) -> dict[Any, Any]:
     part = slice(4 * rank, 4 * rank + 4)
-    results: dict[str, Any] = {}
-    for name in CASES:
-        torch.manual_seed(rank)  # Random methods must not follow it.
-        results[name] = step_gradients(
-            SIMTDataParallel(build(name)), *steps(name, part)
-        )
+    results: dict[Any, Any] = {}
     data = tiny_batches(seed=rank)
     if rank:
         data["two"][1].fill_(torch.nan)
-    results["bad"] = step_gradients(SIMTDataParallel(build("UPGrad")), data)
-    results["unused"] = run_unused(rank)
+    for wrapper in WRAPPERS:
+        for name in CASES:
+            torch.manual_seed(rank)  # Random methods must not follow it.
+            results[wrapper, name] = whole_gradients(
+                wrapper(build(name)), *steps(name, part)
+            )
+        results[wrapper, "bad"] = whole_gradients(wrapper(build("UPGrad")), data)
+        results[wrapper, "unused"] = run_unused(rank, wrapper)
     return results
+
+
+def whole_gradients(
+    model: SIMTDataParallel, *steps: dict
+) -> tuple[dict[str, Tensor | None], dict[str, Tensor]]:
+    """Return what `step_gradients` does, with whole gradients of shards."""
+    gradients, log = step_gradients(model, *steps)
+    for name, parameter in model.module.named_parameters():
+        rows = gradients[name]
+        if rows is not None and is_sharded(parameter):
+            shard = shard_of(parameter)
+            gradients[name] = shard.join(gather_ranks(shard.pad(rows)))
+    return gradients, log
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +108,13 @@ def is_statistic(name: str) -> bool:
     )
 
 
+@pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", CASES)
-def test_two_ranks_equal_one_of_twice_the_batch(name: str, ranks: list[dict]):
+def test_two_ranks_equal_one_of_twice_the_batch(
+    name: str, wrapper: type[SIMTDataParallel], ranks: list[dict]
+):
     expected, log = step_gradients(build(name), *steps(name, slice(0, 8)))
-    for gradients, seen in (results[name] for results in ranks):
+    for gradients, seen in (results[wrapper, name] for results in ranks):
         for key, value in expected.items():
             assert (gradients[key] is None) == (value is None), key
             if value is not None:
@@ -99,12 +123,16 @@ def test_two_ranks_equal_one_of_twice_the_batch(name: str, ranks: list[dict]):
                 )
         for key in filter(is_statistic, log):
             torch.testing.assert_close(seen[key], log[key], rtol=1e-4, atol=1e-6)
-    for key, value in ranks[0][name][0].items():
-        assert value is None or torch.equal(value, ranks[1][name][0][key]), key
+    one, other = (results[wrapper, name][0] for results in ranks)
+    for key, value in one.items():
+        assert value is None or torch.equal(value, other[key]), key
 
 
-def test_a_bad_loss_of_one_rank_takes_no_part_on_any(ranks: list[dict]):
-    (one, _), (other, _) = (results["bad"] for results in ranks)
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_bad_loss_of_one_rank_takes_no_part_on_any(
+    wrapper: type[SIMTDataParallel], ranks: list[dict]
+):
+    (one, _), (other, _) = (results[wrapper, "bad"] for results in ranks)
     assert one["tasks.two.head.weight"] is None
     for key, value in one.items():
         assert (value is None) == (other[key] is None)
@@ -113,7 +141,7 @@ def test_a_bad_loss_of_one_rank_takes_no_part_on_any(ranks: list[dict]):
             assert torch.equal(value, other[key])
 
 
-def run_unused(rank: int) -> list[tuple[str, ...]]:
+def run_unused(rank: int, wrapper: type[SIMTDataParallel]) -> list[tuple[str, ...]]:
     """Return the tasks with gradients on a layer that a task's loss does not reach."""
     model = build("accumulated")
     stock = model.tasks["one"]
@@ -123,6 +151,7 @@ def run_unused(rank: int) -> list[tuple[str, ...]]:
         return dict(loss_fit=loss)
 
     stock.forward = without_last_layer
+    wrapped = wrapper(model)
     layer = model.network.bank.units("backbone.2.weight")[1]
     seen: list[tuple[str, ...]] = []
     combine = model.combiner.combine
@@ -133,9 +162,12 @@ def run_unused(rank: int) -> list[tuple[str, ...]]:
         return combine(shared, *others)
 
     model.combiner.combine = look
-    step_gradients(SIMTDataParallel(model), tiny_batches(rank))
+    step_gradients(wrapped, tiny_batches(rank))
     return seen
 
 
-def test_what_no_rank_has_a_gradient_on_is_no_row_of_zeros(ranks: list[dict]):
-    assert [results["unused"] for results in ranks] == [[("two",)]] * 2
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_no_rank_has_a_gradient_on_is_no_row_of_zeros(
+    wrapper: type[SIMTDataParallel], ranks: list[dict]
+):
+    assert [results[wrapper, "unused"] for results in ranks] == [[("two",)]] * 2

@@ -234,8 +234,10 @@ def test_an_overflow_in_one_shard_leaves_out_all_steps(ranks: list[dict]):
     assert [results["run_overflow"] for results in ranks] == [(True, 4.0)] * RANKS
 
 
-def test_gradients_kept_apart_are_refused():
+def test_a_weighting_that_needs_whole_gradients_is_refused():
     router = dict(type="gppf_mm.TopKRouter", k=2, group="stage")
-    model = build_gppf(router, tasks=task_configs(width=8), gradient_stats_interval=1)
-    with pytest.raises(ValueError, match=r"`model\.gradient_stats_interval` need"):
+    model = build_gppf(
+        router, tasks=task_configs(width=8), weighting=dict(type="GradDrop")
+    )
+    with pytest.raises(ValueError, match=r"`model\.weighting` \(GradDrop\) needs"):
         SIMTFullyShardedDataParallel(model)

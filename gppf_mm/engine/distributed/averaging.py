@@ -1,4 +1,4 @@
-"""One collective for many tensors."""
+"""Collectives in the forms that are used here."""
 
 from collections.abc import Sequence
 
@@ -21,3 +21,11 @@ def average(tensors: Sequence[Tensor]) -> tuple[list[Tensor], distributed.Work]:
     parts = flat.split([tensor.numel() for tensor in tensors])
     pairs = zip(parts, tensors, strict=True)
     return [part.view_as(tensor) for part, tensor in pairs], work
+
+
+def gather_ranks(tensor: Tensor) -> Tensor:
+    """Stack a tensor of all ranks: ``(...)`` to ``(ranks, ...)``."""
+    ranks = distributed.get_world_size()
+    pieces = tensor.new_empty(ranks * tensor.numel())
+    distributed.all_gather_into_tensor(pieces, tensor.reshape(-1))
+    return pieces.view(ranks, *tensor.shape)

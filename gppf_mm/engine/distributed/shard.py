@@ -106,6 +106,11 @@ def shard_of(parameter: Tensor) -> Shard:
     return parameter._gppf_shard
 
 
+def whole_shape(parameter: Tensor) -> torch.Size | None:
+    """Return the whole shape of a sharded parameter, None of any other."""
+    return shard_of(parameter).shape if is_sharded(parameter) else None
+
+
 def shard_parameters(module: nn.Module, device: torch.device) -> None:
     """Leave each rank its rows of every parameter, which become rank 0's.
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from mmengine.optim import AmpOptimWrapper
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
 
+from .averaging import gather_ranks
 from .shard import is_sharded
 
 
@@ -48,7 +49,7 @@ def clip_grad_norm_(
         ]
         norm = nn.utils.get_total_norm(gradients, norm_type, foreach=foreach)
         norms.append(norm.to(device))
-    norms[0] = _over_ranks(norms[0], float(norm_type))
+    norms[0] = torch.linalg.vector_norm(gather_ranks(norms[0]), norm_type)
     total = torch.linalg.vector_norm(torch.stack(norms), norm_type)
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(
@@ -56,13 +57,6 @@ def clip_grad_norm_(
         )
     nn.utils.clip_grads_with_norm_(parameters, max_norm, total, foreach)
     return total
-
-
-def _over_ranks(norm: Tensor, norm_type: float) -> Tensor:
-    """Return the norm of all ranks' vectors together."""
-    norms = norm.new_empty(distributed.get_world_size())
-    distributed.all_gather_into_tensor(norms, norm.reshape(1))
-    return torch.linalg.vector_norm(norms, norm_type)
 
 
 def share_overflows(optim_wrapper: AmpOptimWrapper) -> None:

@@ -1,6 +1,6 @@
 """Whole weights for one task at a time, made of shards and returned to them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -107,15 +107,20 @@ class ShardedWeights:
             loan.sent.append((names, *self._scatter(names, trained)))
         loan.whole = {}
 
-    def finish(self) -> None:
+    def finish(self, after_task: Callable[[str], None] | None = None) -> None:
         """Add the gradients of all tasks to those of units and router.
 
         What no rank has a gradient for gets none.
+
+        Args:
+            after_task: Is called with each task whose gradients were added. Defaults to
+                None, nothing.
         """
-        loans = [] if self._loans is None else list(self._loans.values())
-        self._loans = None
-        flags = self._control.any_of([flag for loan in loans for flag in loan.present])
-        for loan in loans:
+        loans, self._loans = self._loans or {}, None
+        flags = self._control.any_of(
+            [flag for loan in loans.values() for flag in loan.present]
+        )
+        for task, loan in loans.items():
             self._receive(loan)
             present, flags = flags[: len(loan.names)], flags[len(loan.names) :]
             pairs = zip(loan.names, present, strict=True)
@@ -125,6 +130,8 @@ class ShardedWeights:
                     [loan.mixed[name] for name in names],
                     [loan.gradients.pop(name) for name in names],
                 )
+            if after_task is not None:
+                after_task(task)
 
     def _gather(self, mixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         whole: dict[str, Tensor] = {}

@@ -73,11 +73,10 @@ class SIMTDataParallel(nn.Module):
         def after_task(task: str) -> None:
             self._end_task(task)
             if apart:
-                active = module.network.active_parameters(task)
-                self._rows.end_task(task, active, updates)
+                self._end_row(task, updates)
 
         log_vars = module.backward(data, optim_wrapper, after_task)
-        self._end_tasks()
+        self._end_tasks(apart, updates)
         if updates:
             self._reducer.end_stage()
             self._reducer.finish()
@@ -124,7 +123,7 @@ class SIMTDataParallel(nn.Module):
         for task in data:
             last.update(dict.fromkeys(self._trained_by(task, apart), task))
         for task in data:
-            last.update(dict.fromkeys(self._trained_after_all(task), ""))
+            last.update(dict.fromkeys(self._trained_after_all(task, apart), ""))
         earlier = [item for item in self._trained if item not in last]
         self._trained.update(dict.fromkeys(last))
         if not updates:
@@ -143,7 +142,7 @@ class SIMTDataParallel(nn.Module):
         private = self.module.tasks[task].parameters()
         return [item for item in [*shared, *private] if item.requires_grad]
 
-    def _trained_after_all(self, task: str) -> list[nn.Parameter]:
+    def _trained_after_all(self, task: str, apart: bool) -> list[nn.Parameter]:
         """Return what gets a task's gradient only after all tasks, for reduction."""
         return []
 
@@ -151,7 +150,12 @@ class SIMTDataParallel(nn.Module):
         """Send what is final after a task's backward passes."""
         self._reducer.end_stage()
 
-    def _end_tasks(self) -> None:
+    def _end_row(self, task: str, updates: bool) -> None:
+        """Send a task's gradients that are kept apart."""
+        active = self.module.network.active_parameters(task)
+        self._rows.end_task(task, active, updates)
+
+    def _end_tasks(self, apart: bool, updates: bool) -> None:
         """Settle what gets its gradients after all tasks."""
 
     def _skip_nonfinite(self) -> None:

@@ -11,9 +11,11 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from gppf_mm.models import GPPF
+from gppf_mm.models.products import InnerProducts
 from gppf_mm.registry import MODEL_WRAPPERS
 
-from .shard import fill_shards, is_sharded, shard_of, shard_parameters
+from .averaging import gather_ranks
+from .shard import fill_shards, is_sharded, shard_of, shard_parameters, whole_shape
 from .sharded_optim import check_elementwise, clip_grad_norm_, share_overflows
 from .sharded_state import ShardedState
 from .sharded_weights import ShardedWeights
@@ -45,8 +47,8 @@ class SIMTFullyShardedDataParallel(SIMTDataParallel):
             Either is resumed on any number of ranks. Defaults to ``'full'``.
 
     Raises:
-        ValueError: If ``checkpoint`` is neither of the two, or the model keeps the
-            tasks' gradients apart.
+        ValueError: If ``checkpoint`` is neither of the two, or the task weighting
+            needs whole gradients.
     """
 
     def __init__(
@@ -57,13 +59,7 @@ class SIMTFullyShardedDataParallel(SIMTDataParallel):
                 f"`model_wrapper_cfg.checkpoint` is {checkpoint!r}; expected one of "
                 f"{get_args(Checkpoints)}."
             )
-        if module.combiner.keeps_ever:
-            raise ValueError(
-                "`model.weighting`, `model.clip_grad_per_task` and "
-                "`model.gradient_stats_interval` need each task's gradients whole and "
-                "apart, which SIMTFullyShardedDataParallel does not keep. Take them "
-                "out, or take `model_wrapper_cfg` out, for SIMTDataParallel."
-            )
+        module.combiner.shard(InnerProducts(whole_shape, gather_ranks))
         device = torch.device(get_device())
         bank = module.network.bank
         shard_parameters(bank, device)
@@ -142,7 +138,11 @@ class SIMTFullyShardedDataParallel(SIMTDataParallel):
         private = self.module.tasks[task].parameters()
         return [item for item in private if item.requires_grad]
 
-    def _trained_after_all(self, task: str) -> list[nn.Parameter]:
+    def _trained_after_all(self, task: str, apart: bool) -> list[nn.Parameter]:
+        return [] if apart else self._routes(task)
+
+    def _routes(self, task: str) -> list[nn.Parameter]:
+        """Return what a task trains besides its own and the shards."""
         shared = self.module.network.active_parameters(task)
         return [i for i in shared if i.requires_grad and not is_sharded(i)]
 
@@ -151,5 +151,12 @@ class SIMTFullyShardedDataParallel(SIMTDataParallel):
         super()._end_task(task)
         self._weights.end_task(task)
 
-    def _end_tasks(self) -> None:
-        self._weights.finish()
+    def _end_row(self, task: str, updates: bool) -> None:
+        """Wait for `_end_tasks`: the gradients are on their way to their rows."""
+
+    def _end_tasks(self, apart: bool, updates: bool) -> None:
+        def keep(task: str) -> None:
+            self.module.rows.add(task, self.module.network.parameters())
+            self._rows.end_task(task, self._routes(task), updates)
+
+        self._weights.finish(keep if apart else None)

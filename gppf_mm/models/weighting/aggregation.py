@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..gradients import Row
+from ..products import InnerProducts
 from .base import Weighting
 from .state import read_state, write_state
 
@@ -48,7 +49,59 @@ class GradientAggregation(Weighting):
         Gradients that are not finite are added up instead, for the loss scaler to find:
         solvers do not bear them.
         """
-        from torchjd.aggregation import GramianWeightedAggregator
+        aggregator = self._aggregator(tasks, parameters[0].device)
+        try:
+            if _needs_products_alone(aggregator):
+                return self._by_products(aggregator, parameters, rows, scale)
+            return self._by_matrix(aggregator, parameters, rows, scale)
+        except ValueError as error:
+            raise ValueError(
+                f"`model.weighting` ({aggregator}) cannot combine the gradients of the "
+                f"tasks {', '.join(tasks)}, which alone train {len(parameters)} of the "
+                f"shared parameters: {error} Choose another method, or arguments that "
+                "suit any set of tasks."
+            ) from error
+
+    def shard(self, inner: InnerProducts) -> None:
+        """See `Weighting.shard`."""
+        aggregator = self._make(self.tasks, torch.device("cpu"))
+        if not _needs_products_alone(aggregator):
+            raise ValueError(
+                f"`model.weighting` ({aggregator}) needs the tasks' gradients whole, "
+                "and SIMTFullyShardedDataParallel leaves each process its rows of "
+                "them. Choose a method that needs their inner products alone, such as "
+                "UPGrad, or take `model_wrapper_cfg` out, for SIMTDataParallel."
+            )
+        super().shard(inner)
+
+    def _by_products(
+        self,
+        aggregator: nn.Module,
+        parameters: Sequence[nn.Parameter],
+        rows: Sequence[Row],
+        scale: float,
+    ) -> Tensor | None:
+        """Mix the rows by weights that follow from their inner products."""
+        gramian = self.inner.gramian(parameters, rows) / scale**2
+        if not gramian.isfinite().all():
+            return super().aggregate((), parameters, rows, scale)
+        weights = aggregator.gramian_weighting(gramian)
+        for parameter in parameters:
+            gradients = [row.pop(parameter) for row in rows]
+            mixed = gradients[0].mul_(weights[0])
+            for gradient, weight in zip(gradients[1:], weights[1:], strict=True):
+                mixed.add_(gradient.mul_(weight))
+            parameter.grad = mixed
+        return weights
+
+    def _by_matrix(
+        self,
+        aggregator: nn.Module,
+        parameters: Sequence[nn.Parameter],
+        rows: Sequence[Row],
+        scale: float,
+    ) -> Tensor | None:
+        """Let torchjd see all gradients at once."""
         from torchjd.autojac import jac_to_grad
 
         matrices = [torch.stack([row.pop(p) for row in rows]) for p in parameters]
@@ -58,20 +111,7 @@ class GradientAggregation(Weighting):
             return None
         for parameter in reversed(parameters):
             parameter.jac = matrices.pop().div_(scale)
-        aggregator = self._aggregator(tasks, parameters[0].device)
-        # The Gramian parameter by parameter, without a copy of all gradients.
-        frugal = isinstance(aggregator, GramianWeightedAggregator)
-        try:
-            weights = jac_to_grad(
-                parameters, aggregator, optimize_gramian_computation=frugal
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"`model.weighting` ({aggregator}) cannot combine the gradients of the "
-                f"tasks {', '.join(tasks)}, which alone train {len(parameters)} of the "
-                f"shared parameters: {error} Choose another method, or arguments that "
-                "suit any set of tasks."
-            ) from error
+        weights = jac_to_grad(parameters, aggregator)
         for parameter in parameters:
             parameter.grad.mul_(scale)
         return weights
@@ -96,3 +136,9 @@ class GradientAggregation(Weighting):
         """Let the aggregators remember; see `get_extra_state`."""
         self._aggregators = {}
         self._saved = dict(state)
+
+
+def _needs_products_alone(aggregator: nn.Module) -> bool:
+    from torchjd.aggregation import GramianWeightedAggregator
+
+    return isinstance(aggregator, GramianWeightedAggregator)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gppf_mm.utils.seeding import derive_seed
 
 from ..gradients import Row
+from ..products import InnerProducts
 
 
 class Weighting(nn.Module):
@@ -20,12 +21,28 @@ class Weighting(nn.Module):
     Args:
         tasks: The tasks.
         seed: Seed of the method's random numbers. Defaults to 0.
+
+    Attributes:
+        inner: Takes inner products of the tasks' gradients, also where each process has
+            a part of them, as with a sharded bank.
     """
 
     def __init__(self, tasks: Sequence[str], seed: int = 0) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         self.seed = seed
+        self.inner = InnerProducts()
+
+    def shard(self, inner: InnerProducts) -> None:
+        """Go on with gradients of which each process has its rows.
+
+        Args:
+            inner: Takes inner products over the processes.
+
+        Raises:
+            ValueError: If the method needs whole gradients.
+        """
+        self.inner = inner
 
     def weigh(
         self, losses: Mapping[str, Tensor], step: int, scale: float

@@ -70,6 +70,8 @@ def count_bytes(options: Options) -> dict[str, Any]:
 class Collectives(TorchDispatchMode):
     """Counts the bytes of the tensors that collectives work on.
 
+    Of what a collective gathers or scatters the whole counts, not a rank's part.
+
     Attributes:
         sizes: The bytes by the collective's name.
     """
@@ -88,7 +90,9 @@ class Collectives(TorchDispatchMode):
         """Run an operator and count what a collective gets first, its tensors."""
         space, _, name = str(func).rpartition("::")[2].partition(".")
         if space in ("c10d", "_c10d_functional") and args:
-            self.sizes[name.partition(".")[0]] += sum(
-                leaf.nbytes for leaf in tree_leaves(args[0]) if isinstance(leaf, Tensor)
-            )
+            self.sizes[name.partition(".")[0]] += max(map(_bytes, args[:2]))
         return func(*args, **(kwargs or {}))
+
+
+def _bytes(value: Any) -> int:
+    return sum(leaf.nbytes for leaf in tree_leaves(value) if isinstance(leaf, Tensor))

@@ -26,10 +26,9 @@ from .tasks import (
 from .timing import Call, interleave, milliseconds, ratio_figure
 
 # Fixed routes, two of four units: DDP takes the logits of a learned router for unused.
-_UNITS = 4
-_ROUTES = dict(
-    type="gppf_mm.FixedRouter", routes=dict(det=[0, 1], seg=[0, 2], cls=[0, 3])
-)
+UNITS = 4
+ACTIVE = dict(det=[0, 1], seg=[0, 2], cls=[0, 3])
+ROUTES = dict(type="gppf_mm.FixedRouter", routes=ACTIVE)
 
 
 # The longer edge of the images, in pixels: the smaller, the more reducing counts.
@@ -71,10 +70,10 @@ def time_ranks(options: Options, size: int) -> dict[str, list[float]]:
 def data_parallel_steps(options: Options, size: int) -> tuple[Step, "NaiveStep"]:
     """Set up both steps in one of the ranks, for images of so many pixels a side."""
     cfg, batches = set_up(RECIPES, options, size=size)
-    model = build_gppf(cfg, _UNITS, _ROUTES, options)
+    model = build_gppf(cfg, UNITS, ROUTES, options)
     wrapper = MODEL_WRAPPERS.build(dict(type="SIMTDataParallel", module=model))
     ours = Step(wrapper, batches)
-    theirs = NaiveStep(build_gppf(cfg, _UNITS, _ROUTES, options), batches)
+    theirs = NaiveStep(build_gppf(cfg, UNITS, ROUTES, options), batches)
     return ours, theirs
 
 

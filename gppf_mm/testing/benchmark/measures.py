@@ -11,6 +11,7 @@ from . import alternatives, lego, simt
 from .communication import comm_over_grad
 from .data_parallel import dp_over_naive
 from .figure import Figure
+from .fully_shard import shard_over_fully_shard
 from .index import index_15m
 from .loading import loader_over_separate
 from .options import Options
@@ -44,6 +45,7 @@ MEASURES: Mapping[str, Measure] = {
     "peak_over_max_task": Measure(peak_over_max_task),
     "comm_over_grad": Measure(comm_over_grad),
     "dp_over_naive": Measure(dp_over_naive),
+    "shard_over_fully_shard": Measure(shard_over_fully_shard),
     "loader_over_separate": Measure(loader_over_separate),
     "resume_ms": Measure(resume_ms),
     "index_15m": Measure(index_15m),
@@ -57,6 +59,8 @@ _ALIASES = {
     "index_15m_s": "index_15m",
     "index_15m_mib": "index_15m",
     "resume_grouped_ms": "resume_ms",
+    "resume_balanced_ms": "resume_ms",
+    "shard_bytes_over_fully_shard": "shard_over_fully_shard",
 }
 
 

@@ -19,7 +19,7 @@ _POSITION = 10**6
 _SAMPLES = (5_000, 2_500_000)
 _BATCH_SIZE = 2
 # As many images as COCO's training set, with as many objects each.
-_GROUPED, _OBJECTS = 118_000, 7
+_IMAGES, _OBJECTS, _CLASSES = 118_000, 7, 80
 
 
 class Numbers(Dataset):
@@ -48,7 +48,11 @@ class Images(BaseDataset):
 
     def __init__(self, length: int) -> None:
         self.length = length
-        super().__init__()
+        super().__init__(metainfo=dict(classes=list(map(str, range(_CLASSES)))))
+
+    def get_cat_ids(self, index: int) -> list[int]:
+        """Return the classes in an image, as mmdet's data sets do."""
+        return [index % _CLASSES, index * 7 % _CLASSES]
 
     def load_data_list(self) -> list[dict]:
         """Return what an annotation file would give."""
@@ -77,28 +81,33 @@ def resume_ms(options: Options) -> list[Figure]:
             for number, dataset in enumerate(map(Numbers, samples))
         }
 
-    grouped_set = Images(options.pick(_GROUPED, 300))
+    images = Images(options.pick(_IMAGES, 300))
 
     def grouped() -> dict[str, DataLoader]:
-        order = DefaultSampler(grouped_set, seed=0)
+        order = DefaultSampler(images, seed=0)
         batches = dict(type="mmdet.AspectRatioBatchSampler", batch_size=_BATCH_SIZE)
         sampler = DATA_SAMPLERS.build(batches, default_args=dict(sampler=order))
-        return dict(task=DataLoader(grouped_set, batch_sampler=sampler))
+        return dict(task=DataLoader(images, batch_sampler=sampler))
+
+    balanced_order = DATA_SAMPLERS.build(
+        dict(type="mmdet.ClassAwareSampler", seed=0), default_args=dict(dataset=images)
+    )
+
+    def balanced() -> dict[str, DataLoader]:
+        return dict(task=DataLoader(images, _BATCH_SIZE, sampler=balanced_order))
 
     what = "first batch after a resume at 10^6 minus first batch of a run"
     note = f"sets of {' and '.join(f'{count:,}' for count in samples)} samples"
-    last = len(grouped_set) // _BATCH_SIZE - 1
+    size = f"a set of {len(images):,} samples"
+    last, goal = len(images) // _BATCH_SIZE - 1, Goal("<=", 50)
+    end = "the same for {}, at the end of an epoch"
+    grouping, balancing = (
+        end.format(kind) for kind in ("batches by aspect ratio", "ClassAwareSampler")
+    )
     return [
-        _figure("resume_ms", what, plain, position, Goal("<=", 50), note, options),
-        _figure(
-            "resume_grouped_ms",
-            "the same for batches by aspect ratio, at the end of an epoch",
-            grouped,
-            last,
-            Goal("<=", 50),
-            f"a set of {len(grouped_set):,} samples",
-            options,
-        ),
+        _figure("resume_ms", what, plain, position, goal, note, options),
+        _figure("resume_grouped_ms", grouping, grouped, last, goal, size, options),
+        _figure("resume_balanced_ms", balancing, balanced, last, goal, size, options),
     ]
 
 

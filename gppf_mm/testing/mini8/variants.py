@@ -18,8 +18,9 @@ METRICS = dict(
 TASKS = tuple(task for task in METRICS if task != "heldout")
 RESNET = "lego-r18w8-4u-soft_mini8.py"
 SINGLE, SHARED, STRONG = "single", "shared", "shared_private"
-# Tasks over one kind of images.
+# Tasks over one kind of images; `objects` is the only one of its own.
 _KINDS = (("cells", "count"), ("scene", "tags", "night"), ("toydet", "toyseg"))
+_PHOTOS = ("objects",)
 _FIXED = dict(type="gppf_mm.FixedRouter", group="block")
 
 
@@ -65,6 +66,11 @@ def main_variants() -> list[Variant]:
         task: [*units, *(9 + n for n, kind in enumerate(_KINDS) if task in kind)]
         for task, units in own.items()
     }
+    by_kind = {
+        task: [0, n]
+        for n, kind in enumerate((*_KINDS, _PHOTOS), start=1)
+        for task in kind
+    }
     hard = dict(num_units=1, router=_FIXED)
     return [
         Variant(SINGLE, "eight networks, stock MMEngine runs"),
@@ -105,5 +111,20 @@ def main_variants() -> list[Variant]:
             type=soft,
             temperature=1 / 3,
             initial_routes=kinds,
+        ),
+        lego(
+            "lego12_top3",
+            "12 units, top-3, starting from lego12_fixed",
+            12,
+            type=top,
+            k=3,
+            temperature=1 / 3,
+            initial_routes=kinds,
+        ),
+        lego(
+            "lego5_fixed",
+            "one common unit and one for each kind of image",
+            5,
+            **dict(routes, routes=by_kind),
         ),
     ]
