@@ -1,5 +1,6 @@
 """Fine-tuning on classes that no network has seen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +19,14 @@ HELDOUT_CONFIG = "heldout-r18w8_mini8.py"
 SOURCE_TASK = "objects"
 TRANSFER_ITERATIONS = 300
 
-# What `LegoBackbone` is told for each way; docs/en/transfer.md has the words.
+# What is not trained; docs/en/transfer.md has the words.
 _LEGO_WAYS: dict[str, dict[str, Any]] = dict(
-    copy=dict(route=SOURCE_TASK, freeze="routes"),
-    route_only=dict(route=SOURCE_TASK, freeze="units"),
-    both=dict(route=SOURCE_TASK),
+    copy=dict(freeze="routes"), route_only=dict(freeze="units"), both={}
 )
 # Keys of a router that name the tasks of the run that it trained.
 _OF_TASKS = ("initial_routes", "affinity")
+# The one task of a `LegoBackbone`.
+_TASK = "task"
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,7 @@ class TransferRun(Run):
             )
             return
         lego = dict(variant.source.lego) if variant.source else {}
-        lego["router"] = {
-            key: value for key, value in lego["router"].items() if key not in _OF_TASKS
-        }
+        lego["router"], transfer = _start(lego["router"], variant.way)
         # As in configs/downstream: a route is a few numbers.
         route = dict(lr_mult=10.0, decay_mult=0.0)
         cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(router=route))
@@ -156,5 +155,24 @@ class TransferRun(Run):
             type="gppf_mm.LegoBackbone",
             skeleton=cfg.model.backbone.to_dict(),
             **lego,
-            transfer=dict(checkpoint=checkpoint, **_LEGO_WAYS[variant.way]),
+            transfer=dict(checkpoint=checkpoint, **transfer),
         )
+
+
+def _start(router: Mapping[str, Any], way: str) -> tuple[dict, dict]:
+    """Return the router and the transfer by which a lego starts.
+
+    A route that was learned is copied. One that was given is given once more: fixed
+    where the route is to stay, as the first route of a router with as many active
+    units where it is to learn.
+    """
+    others = {key: value for key, value in router.items() if key not in _OF_TASKS}
+    given = others.pop("routes", None)
+    if given is None:
+        return others, dict(route=SOURCE_TASK, **_LEGO_WAYS[way])
+    route = {_TASK: given[SOURCE_TASK]}
+    if way == "copy":
+        return dict(others, routes=route), dict(norms=SOURCE_TASK)
+    learned = dict(type="gppf_mm.TopKRouter", k=len(route[_TASK]), init_std=0.0)
+    start = {**others, **learned, "initial_routes": route}
+    return start, dict(norms=SOURCE_TASK, **_LEGO_WAYS[way])

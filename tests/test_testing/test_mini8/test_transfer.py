@@ -12,7 +12,7 @@ from gppf_mm.registry import MODELS
 from gppf_mm.testing.mini8 import Bench, sections
 
 CONFIGS = Path(__file__).parents[3] / "configs/mini8"
-LEGOS = ("lego4_soft", "lego9_soft", "lego12_soft")
+LEGOS = ("lego4_soft", "lego9_soft", "lego12_soft", "lego5_fixed")
 
 
 def trained(bench: Bench, name: str) -> dict[str, torch.Tensor]:
