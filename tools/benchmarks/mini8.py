@@ -44,7 +44,13 @@ def parse_args() -> argparse.Namespace:
     names = ", ".join(sections())
     add("--only", nargs="+", default=["main"], metavar="SECTION", help=names)
     add("--variants", nargs="+", metavar="NAME", help="these alone")
-    add("--best", default="lego4_soft", help="the lego of the other sections")
+    add(
+        "--best",
+        nargs="+",
+        default=[],
+        metavar="LEGO",
+        help="legos of the other sections",
+    )
     add("--seeds", type=int, default=3, help="seeds 0 to N-1 (default: 3)")
     add("--tune", action="store_true", help="search the learning rates instead")
     add("--lrs", type=float, nargs="+", default=GRID, help="the grid of --tune")
@@ -73,7 +79,7 @@ def bench_of(args: argparse.Namespace) -> Bench:
 
 def choose(args: argparse.Namespace) -> Chosen:
     """Return the variants by section."""
-    found = sections(args.best)
+    found = sections(*args.best)
     check_names("--only", args.only, found)
     listed = {name: dict(found[name]) for name in args.only}
     if args.variants:

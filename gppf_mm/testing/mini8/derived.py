@@ -1,5 +1,6 @@
 """Variants made of those of the main comparison, for the other sections."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from .variants import SHARED, SINGLE, STRONG, Variant, lego, main_variants
@@ -59,13 +60,13 @@ def weighted(base: Variant) -> list[Variant]:
     ]
 
 
-def transformers(best: str) -> list[Variant]:
-    """Return the baselines and a lego over a small Swin.
+def transformers(best: Iterable[str]) -> list[Variant]:
+    """Return the baselines and legos over a small Swin.
 
     Args:
-        best: The name of the lego; the soft one of 4 units is compared as well.
+        best: The names of the legos; the soft one of 4 units is compared as well.
     """
-    names = dict.fromkeys((SINGLE, SHARED, STRONG, "lego4_soft", best))
+    names = dict.fromkeys((SINGLE, SHARED, STRONG, "lego4_soft", *best))
     # A Swin normalises each of its outputs, and tasks take different ones.
     outputs = dict(placement=[("backbone.norm?.*", "private")])
     return [

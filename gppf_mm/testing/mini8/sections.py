@@ -1,5 +1,7 @@
 """The sections of the benchmark."""
 
+from collections.abc import Callable, Iterable
+
 from .derived import (
     group_variants,
     norm_variants,
@@ -11,35 +13,42 @@ from .transfer import transfer_variants
 from .variants import STRONG, Variant, main_variants
 
 
-def sections(best: str = "lego4_soft") -> dict[str, dict[str, Variant]]:
+def sections(*best: str) -> dict[str, dict[str, Variant]]:
     """Return the variants of each section, by name.
 
     Args:
-        best: The variant of the main section that the others go on with. Defaults to
-            ``'lego4_soft'``.
+        best: The legos of the main section that the others go on with. Defaults to
+            ``'lego4_soft'`` alone.
 
     Raises:
         ValueError: If there is no such variant.
     """
     main = {variant.name: variant for variant in main_variants()}
-    legos = [name for name in main if name.startswith("lego")]
-    if best not in legos:
-        raise ValueError(
-            f"`--best` is {best!r}; expected one of the lego variants: "
-            f"{', '.join(legos)}."
-        )
-    single, strong, lego = main["single"], main[STRONG], main[best]
-    soft = main["lego4_soft"]
+    names = [name for name in main if name.startswith("lego")]
+    for name in best:
+        if name not in names:
+            raise ValueError(
+                f"`--best` has {name!r}; expected lego variants: {', '.join(names)}."
+            )
+    single, strong, soft = main["single"], main[STRONG], main["lego4_soft"]
+    legos = [main[name] for name in best] or [soft]
     listed = dict(
         main=list(main.values()),
         groups=[single, strong, soft, *group_variants()],
-        norms=[single, strong, lego, *norm_variants(lego)],
-        schedule=[single, strong, *scheduled(strong), lego, *scheduled(lego)],
-        weighting=[single, strong, lego, *weighted(lego)],
-        transfer=transfer_variants(main, best),
-        transformer=transformers(best),
+        norms=[single, strong, *_with(legos, norm_variants)],
+        schedule=[single, *_with([strong, *legos], scheduled)],
+        weighting=[single, strong, *_with(legos, weighted)],
+        transfer=transfer_variants(main, legos),
+        transformer=transformers([lego.name for lego in legos]),
     )
     return {
         section: {variant.name: variant for variant in variants}
         for section, variants in listed.items()
     }
+
+
+def _with(
+    legos: Iterable[Variant], derive: Callable[[Variant], list[Variant]]
+) -> list[Variant]:
+    """Return variants, each followed by those that are derived from it."""
+    return [item for lego in legos for item in (lego, *derive(lego))]

@@ -1,6 +1,6 @@
 """Fine-tuning on classes that no network has seen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,16 +45,20 @@ class TransferVariant(Variant):
     way: str = ""
 
 
-def transfer_variants(main: dict[str, Variant], best: str) -> list[Variant]:
+def transfer_variants(
+    main: Mapping[str, Variant], legos: Iterable[Variant]
+) -> list[Variant]:
     """Return all ways on all fractions.
 
     Args:
         main: The variants of the main section.
-        best: The lego to start from.
+        legos: The legos to start from.
     """
     sources: list[tuple[str, Variant | None, str]] = [("scratch", None, "")]
     sources += [(name, main[name], "") for name in (SINGLE, SHARED, STRONG)]
-    sources += [(f"{best}:{way}", main[best], way) for way in _LEGO_WAYS]
+    sources += [
+        (f"{lego.name}:{way}", lego, way) for lego in legos for way in _LEGO_WAYS
+    ]
     return [
         TransferVariant(
             name=f"{name}~{fraction}%",
