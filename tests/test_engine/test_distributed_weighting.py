@@ -31,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "FAMO": dict(weighting=dict(type="FAMO")),
     "UPGrad": dict(weighting=dict(type="UPGrad")),
     "PCGrad": dict(weighting=dict(type="PCGrad")),
+    "NashMTL": dict(weighting=dict(type="NashMTL")),
     "accumulated": dict(weighting=dict(type="UPGrad")),
     "clipped": dict(clip_grad_per_task=dict(max_norm=0.3)),
     "clipped by largest": dict(

@@ -85,7 +85,7 @@ class GradientAggregation(Weighting):
         gramian = self.inner.gramian(parameters, rows) / scale**2
         if not gramian.isfinite().all():
             return super().aggregate((), parameters, rows, scale)
-        weights = aggregator.gramian_weighting(gramian)
+        weights = _weights(aggregator, gramian)
         for parameter in parameters:
             gradients = [row.pop(parameter) for row in rows]
             mixed = gradients[0].mul_(weights[0])
@@ -139,6 +139,19 @@ class GradientAggregation(Weighting):
 
 
 def _needs_products_alone(aggregator: nn.Module) -> bool:
+    """Tell whether an aggregator's weights follow from inner products."""
+    from torchjd.aggregation import GramianWeightedAggregator, NashMTL
+
+    # NashMTL's do, though torchjd gives it the matrix.
+    return isinstance(aggregator, (GramianWeightedAggregator, NashMTL))
+
+
+def _weights(aggregator: nn.Module, gramian: Tensor) -> Tensor:
     from torchjd.aggregation import GramianWeightedAggregator
 
-    return isinstance(aggregator, GramianWeightedAggregator)
+    if isinstance(aggregator, GramianWeightedAggregator):
+        return aggregator.gramian_weighting(gramian)
+    # Any matrix with these inner products will do, so the smallest.
+    values, vectors = torch.linalg.eigh(gramian.double())
+    root = vectors * values.clamp(min=0).sqrt()
+    return aggregator.weighting(root.to(gramian))
