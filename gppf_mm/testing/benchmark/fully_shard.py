@@ -1,6 +1,6 @@
 """The sharded wrapper against PyTorch's ``fully_shard``, which gathers each unit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -161,20 +161,18 @@ class FullyShardStep:
         self.losses = losses
         self.units = units
         self.batches = batches
-        self.model = nn.ModuleList([losses.model.tasks, units])
-        self.optimizer: torch.optim.Optimizer = optimizer_for(self.model).optimizer
+        trained = nn.ModuleList([losses.model.tasks, units])
+        self.optimizer: torch.optim.Optimizer = optimizer_for(trained).optimizer
 
     def __call__(self) -> None:
         """Take the step."""
         for task, batch in self.batches.items():
             self.losses(task, batch).backward()
-        private = [item for item in self._private() if item.grad is not None]
+        heads_and_norms = self.losses.model.tasks.parameters()
+        private = [item for item in heads_and_norms if item.grad is not None]
         averages, work = average([item.grad for item in private])
         work.wait()
         for parameter, gradient in zip(private, averages, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
         self.optimizer.zero_grad()
-
-    def _private(self) -> Iterator[nn.Parameter]:
-        return self.losses.model.tasks.parameters()

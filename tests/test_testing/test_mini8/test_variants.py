@@ -38,7 +38,7 @@ def test_lego_variants_are_built(name: str, tmp_path: Path):
     assert model.network.bank.num_units == variant.lego["num_units"]
 
 
-def test_the_config_of_the_best_lego_is_that_of_its_variant(tmp_path: Path):
+def test_the_config_of_the_sparse_lego_is_that_of_its_variant(tmp_path: Path):
     found = Config.fromfile(CONFIGS / "lego-r18w8-5u-fixed_mini8.py")
     expected = run_of(VARIANTS["lego5_fixed"], tmp_path).parts["all"]
     assert found.model.to_dict() == expected.model.to_dict()
