@@ -39,6 +39,27 @@ def eligible(
     return wanted or rest
 
 
+def came_too_late(
+    kind: FaultKind, code: int | None, events: Sequence[Event], struck: float
+) -> bool:
+    """Say whether a run ended as if there had been no fault, and rightly so.
+
+    Args:
+        kind: The fault's kind.
+        code: The exit code, None if the run did not end.
+        events: What the run did.
+        struck: When it was struck, in seconds of the monotonic clock.
+
+    Returns:
+        Whether nothing was left to do that the fault prevents: after a full disk,
+        that no checkpoint was begun.
+    """
+    if code != 0 or kind.saves:
+        return False
+    saved = any(event.name in SAVING and event.time > struck for event in events)
+    return not (kind.message and saved)
+
+
 def complaints(
     kind: FaultKind,
     code: int | None,
@@ -61,7 +82,7 @@ def complaints(
     wrong = []
     last = max((e.iteration for e in events if e.name == "stepped"), default=0)
     codes = kind.codes
-    if last == ITERATIONS:
+    if last == ITERATIONS and not kind.message:
         # No step is left after which the run could end.
         codes += (0, *(128 - item for item in codes))
     if not any(event.name == "begin" for event in events):

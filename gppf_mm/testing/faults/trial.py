@@ -11,7 +11,7 @@ from .attempts import Attempt, Starter
 from .moments import moment_at, wait_for
 from .plan import Injection, Trial
 from .result import Hit, Reference, TrialResult
-from .rules import complaints, eligible
+from .rules import came_too_late, complaints, eligible
 from .trace import TRACE_NAME, Event, TraceReader
 
 # Nothing here takes ten seconds on an idle machine (our choice).
@@ -97,11 +97,11 @@ class TrialRunner:
         struck = time.monotonic()
         kind.strike(attempt, self.work_dir, injection.share)
         code = attempt.wait(HANG_SECONDS)
-        if code == 0 and not (kind.saves or kind.message):
-            return False  # It killed nothing that was still needed.
+        events = trace.read()
+        if came_too_late(kind, code, events, struck):
+            return False
         left = attempt.is_left(HANG_SECONDS)
         seconds = time.monotonic() - struck
-        events = trace.read()
         self._note_resumed(trace)
         last = _last_before(events, struck)
         hit = Hit(

@@ -12,7 +12,7 @@ from gppf_mm.testing.faults.moments import (
     moment_at,
     segments,
 )
-from gppf_mm.testing.faults.rules import complaints, eligible
+from gppf_mm.testing.faults.rules import came_too_late, complaints, eligible
 from gppf_mm.testing.faults.subject import ITERATIONS
 
 PARTS = [
@@ -100,6 +100,7 @@ def test_the_seed_decides_the_trials():
         ("disk full", 2, 3, "it cannot be written", []),
         ("disk full", 2, 3, "error", ["does not say why"]),
         ("disk full", 0, 3, "", ["ends with code 0"]),
+        ("disk full", 0, ITERATIONS, "", ["ends with code 0"]),
     ],
 )
 def test_complaints(kind, code, steps, output, wrong):
@@ -107,3 +108,21 @@ def test_complaints(kind, code, steps, output, wrong):
     if steps is not None:
         events += [event("begin", 0), event("stepped", steps)]
     assert complaints(KINDS[kind], code, False, events, output) == wrong
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "struck", "late"),
+    [
+        # The last checkpoint is begun at second 5.
+        ("disk full", 0, 5.5, True),
+        ("disk full", 0, 4.5, False),
+        ("disk full", 2, 5.5, False),
+        ("SIGKILL, main process", 0, 4.5, True),
+        ("SIGKILL, main process", -9, 4.5, False),
+        ("SIGKILL, main process", None, 4.5, False),
+        ("SIGTERM", 0, 5.5, False),
+    ],
+)
+def test_a_fault_after_which_nothing_was_to_be_done_is_none(kind, code, struck, late):
+    events = [event("begin", 0), event("save best", 12, 5.0)]
+    assert came_too_late(KINDS[kind], code, events, struck) is late
