@@ -2,12 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-from .variants import SHARED, SINGLE, STRONG, Variant, lego, main_variants
+from .variants import SHARED, SINGLE, STRONG, TASKS, Variant, lego, main_variants
 
 SWIN_PREFIX = "swin_"
 _SWIN = "lego-swin-e16-4u-soft_mini8.py"
-_SCHEDULES = dict(round_robin="RoundRobinSchedule", random="RandomSchedule")
+_RANDOM = {"train_cfg.schedule": dict(type="gppf_mm.RandomSchedule")}
+_SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = dict(
+    round_robin=(
+        "one task a step: round robin",
+        {"train_cfg.schedule": dict(type="gppf_mm.RoundRobinSchedule")},
+    ),
+    random=("one task a step: random", _RANDOM),
+    # As many optimizer steps as SIMT. Round robin with eight would be SIMT.
+    random_x8=(
+        "eight random tasks to an optimizer step",
+        _RANDOM | {"optim_wrapper.accumulative_counts": len(TASKS)},
+    ),
+)
 _WEIGHTINGS = ("UW", "FAMO", "UPGrad")
 
 
@@ -34,16 +47,16 @@ def norm_variants(base: Variant) -> list[Variant]:
 
 
 def scheduled(base: Variant) -> list[Variant]:
-    """Return a variant under schedules that train one task a step."""
+    """Return a variant under schedules that train one task an iteration."""
     return [
         replace(
             base,
             name=f"{base.name}@{key}",
-            what=f"{base.name}, one task a step: {key.replace('_', ' ')}",
-            changes={"train_cfg.schedule": dict(type=f"gppf_mm.{kind}")},
+            what=f"{base.name}, {what}",
+            changes=changes,
             spread_steps=True,
         )
-        for key, kind in _SCHEDULES.items()
+        for key, (what, changes) in _SCHEDULES.items()
     ]
 
 

@@ -86,6 +86,13 @@ def test_one_task_a_step_takes_eight_times_the_steps(tmp_path: Path):
         assert (ours.begin, ours.end) == (8 * theirs.begin, 8 * theirs.end)
 
 
+def test_eight_random_tasks_to_a_step_are_as_many_steps_as_simt(tmp_path: Path):
+    simt = run_of(VARIANTS["lego4_soft"], tmp_path).parts["all"]
+    other = run_of(VARIANTS["lego4_soft@random_x8"], tmp_path).parts["all"]
+    counts = other.optim_wrapper.accumulative_counts
+    assert other.train_cfg.max_iters == counts * simt.train_cfg.max_iters
+
+
 def test_tuning_does_not_see_the_test_split(tmp_path: Path):
     run = run_of(VARIANTS["lego4_soft"], tmp_path, split="tune")
     text = str(run.parts["all"].to_dict())
