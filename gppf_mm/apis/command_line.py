@@ -1,5 +1,6 @@
 """Errors of the tools: a paragraph for a mistake, a traceback for a bug."""
 
+import errno
 import linecache
 import os
 import signal
@@ -12,6 +13,7 @@ from traceback import walk_tb
 _PACKAGE = Path(__file__).parents[1]
 # Where MMEngine calls a class with the arguments that the config has for it.
 _BUILDER = Path("mmengine", "registry", "build_functions.py")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 DICT_ACTION_HELP = (
     "override settings of the config: key=value pairs such as "
@@ -24,8 +26,9 @@ def kind_errors(interrupted: str = "Interrupted.") -> Iterator[None]:
     """End a tool with one paragraph where a mistake of its user stopped it.
 
     A mistake is an error that this package raised itself, whose messages name what was
-    found and the remedy, or a type or an argument in the config that does not exist.
-    Anything else is a bug and keeps its traceback.
+    found and the remedy, or a type or an argument in the config that does not exist. A
+    full disk, whoever writes to it, is none of ours either. Anything else is a bug and
+    keeps its traceback.
 
     Args:
         interrupted: What to say after Ctrl-C. Defaults to ``'Interrupted.'``.
@@ -68,8 +71,18 @@ def find_mistake(error: BaseException) -> str | None:
             statement = linecache.getline(str(source), line).lstrip()
             if _PACKAGE in source.parents and statement.startswith("raise "):
                 return message
+        if isinstance(current, OSError) and current.errno in _FULL:
+            return _full_disk(current)
         current = current.__cause__ or current.__context__
     return None
+
+
+def _full_disk(error: OSError) -> str:
+    named = f" {str(error.filename)!r}" if error.filename else ""
+    return (
+        f"A file{named} cannot be written: {error.strerror}. Make room and start "
+        "again; a training run goes on from its last checkpoint with --resume."
+    )
 
 
 def short_path(path: str | Path) -> str:

@@ -143,6 +143,15 @@ def test_resume_from_a_file_that_does_not_exist(tool_main: Main):
     assert "'gone.pth'" in message
 
 
+def test_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str]):
+    from gppf_mm.apis import kind_errors
+
+    # A device that is always full, for whoever writes to it.
+    with pytest.raises(SystemExit, match="2"), kind_errors():
+        Path("/dev/full").write_text("a log")
+    assert "No space left on device. Make room" in capsys.readouterr().err
+
+
 def test_bug_keeps_its_traceback():
     from gppf_mm.apis import kind_errors
 
