@@ -15,10 +15,15 @@ _SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = dict(
         {"train_cfg.schedule": dict(type="gppf_mm.RoundRobinSchedule")},
     ),
     random=("one task a step: random", _RANDOM),
-    # As many optimizer steps as SIMT. Round robin with eight would be SIMT.
+    # As many optimizer steps as SIMT. Round robin with eight would be SIMT. A step has
+    # the mean of eight gradients and not their sum, and the limit of its norm follows.
     random_x8=(
         "eight random tasks to an optimizer step",
-        _RANDOM | {"optim_wrapper.accumulative_counts": len(TASKS)},
+        _RANDOM
+        | {
+            "optim_wrapper.accumulative_counts": len(TASKS),
+            "optim_wrapper.clip_grad.max_norm": 10 / len(TASKS),
+        },
     ),
 )
 _WEIGHTINGS = ("UW", "FAMO", "UPGrad")
