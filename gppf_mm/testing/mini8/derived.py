@@ -6,8 +6,12 @@ from typing import Any
 
 from .variants import SHARED, SINGLE, STRONG, TASKS, Variant, lego, main_variants
 
-SWIN_PREFIX = "swin_"
-_SWIN = "lego-swin-e16-4u-soft_mini8.py"
+# Other networks, by the prefix of their variants' names.
+_NETWORKS = dict(
+    swin_="lego-swin-e16-4u-soft_mini8.py",
+    narrow_="lego-r18w4-4u-soft_mini8.py",
+    wide_="lego-r18w16-4u-soft_mini8.py",
+)
 _RANDOM = {"train_cfg.schedule": dict(type="gppf_mm.RandomSchedule")}
 _SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = dict(
     round_robin=(
@@ -84,16 +88,32 @@ def transformers(best: Iterable[str]) -> list[Variant]:
     Args:
         best: The names of the legos; the soft one of 4 units is compared as well.
     """
-    names = dict.fromkeys((SINGLE, SHARED, STRONG, "lego4_soft", *best))
     # A Swin normalises each of its outputs, and tasks take different ones.
     outputs = dict(placement=[("backbone.norm?.*", "private")])
+    found = over("swin_", (SINGLE, SHARED, STRONG, "lego4_soft", *best))
     return [
-        replace(
-            item,
-            name=f"{SWIN_PREFIX}{item.name}",
-            config=_SWIN,
-            lego={**item.lego, **outputs} if "norm" in item.lego else item.lego,
-        )
+        replace(item, lego={**item.lego, **outputs}) if "norm" in item.lego else item
+        for item in found
+    ]
+
+
+def over(prefix: str, names: Iterable[str]) -> list[Variant]:
+    """Return main variants over another network.
+
+    Args:
+        prefix: What their names begin with then: ``'swin_'``, ``'narrow_'`` or
+            ``'wide_'``, the last two a ResNet-18 of half and twice the width.
+        names: The variants.
+    """
+    names = set(names)
+    return [
+        replace(item, name=f"{prefix}{item.name}", config=_NETWORKS[prefix])
         for item in main_variants()
         if item.name in names
     ]
+
+
+def plain_name(name: str) -> str:
+    """Return the name of the main variant that `over` was given, or the name itself."""
+    found = (name.removeprefix(prefix) for prefix in _NETWORKS)
+    return next((plain for plain in found if plain != name), name)

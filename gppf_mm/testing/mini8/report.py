@@ -6,7 +6,7 @@ from typing import Any
 
 from .bench import Bench, Variants
 from .curves import draw_losses, draw_rates
-from .derived import SWIN_PREFIX
+from .derived import plain_name
 from .page import Row, gain_rows, main_rows, transfer_rows, trial_rows
 from .tuning import points
 from .variants import TASKS
@@ -30,9 +30,9 @@ def section_tables(
         for name, results in done.items()
     }
     finished = {name: items for name, items in finished.items() if items}
-    # The baselines of the transformer are found by their names.
-    finished = {name.removeprefix(SWIN_PREFIX): x for name, x in finished.items()}
-    lrs = {name.removeprefix(SWIN_PREFIX): lr for name, lr in lrs.items()}
+    # The baselines over other networks are found by their names.
+    finished = {plain_name(name): items for name, items in finished.items()}
+    lrs = {plain_name(name): lr for name, lr in lrs.items()}
     if section == "transfer":
         tables = {"Top-1 on the held-out classes": transfer_rows(finished, lrs)}
     else:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 from .derived import (
     group_variants,
     norm_variants,
+    over,
     scheduled,
     transformers,
     weighted,
 )
 from .transfer import transfer_variants
-from .variants import STRONG, Variant, main_variants
+from .variants import SINGLE, STRONG, Variant, main_variants
 
 
 def sections(*best: str) -> dict[str, dict[str, Variant]]:
@@ -32,12 +33,15 @@ def sections(*best: str) -> dict[str, dict[str, Variant]]:
             )
     single, strong, soft = main["single"], main[STRONG], main["lego4_soft"]
     legos = [main[name] for name in best] or [soft]
+    compared = (SINGLE, STRONG, *(lego.name for lego in legos))
     listed = dict(
         main=list(main.values()),
         groups=[single, strong, soft, *group_variants()],
         norms=[single, strong, *_with(legos, norm_variants)],
         schedule=[single, *_with([strong, *legos], scheduled)],
         weighting=[single, strong, *_with(legos, weighted)],
+        narrow=over("narrow_", compared),
+        wide=over("wide_", compared),
         transfer=transfer_variants(main, legos),
         transformer=transformers([lego.name for lego in legos]),
     )

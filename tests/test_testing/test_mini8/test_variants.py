@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from gppf_mm.registry import MODELS
@@ -54,6 +55,25 @@ def test_single_tasks_are_stock_configs(name: str, tmp_path: Path):
         with no_random_fill():
             MODELS.build(dict(cfg.model, _scope_=cfg.default_scope))
         assert task in str(cfg.train_dataloader.dataset.values()) or task == "tags"
+
+
+@pytest.mark.parametrize("prefix", ["swin_", "narrow_", "wide_"])
+@pytest.mark.parametrize("task", ["cells", "scene", "objects"])
+def test_heads_fit_the_other_networks(prefix: str, task: str, tmp_path: Path):
+    cfg = run_of(VARIANTS[f"{prefix}single"], tmp_path).parts[task]
+    model = MODELS.build(dict(cfg.model, _scope_=cfg.default_scope)).eval()
+    model(torch.zeros(1, 3, 64, 64), mode="tensor")
+
+
+def test_the_widths_are_half_and_twice(tmp_path: Path):
+    def channels(prefix: str) -> list[int]:
+        cfg = run_of(VARIANTS[f"{prefix}single"], tmp_path).parts["objects"]
+        model = MODELS.build(dict(cfg.model, _scope_=cfg.default_scope))
+        return [len(p) for p in model.backbone.parameters()]
+
+    usual = channels("")
+    assert channels("narrow_") == [count // 2 for count in usual]
+    assert channels("wide_") == [2 * count for count in usual]
 
 
 def training(cfg: Config, task: str) -> tuple:
