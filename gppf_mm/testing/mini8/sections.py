@@ -39,7 +39,7 @@ def sections(*best: str) -> dict[str, dict[str, Variant]]:
         groups=[single, strong, soft, *group_variants()],
         norms=[single, strong, *_with(legos, norm_variants)],
         schedule=[single, *_with([strong, *legos], scheduled)],
-        weighting=[single, strong, *_with(legos, weighted)],
+        weighting=[single, *_with([strong, *legos], weighted)],
         narrow=over("narrow_", compared),
         wide=over("wide_", compared),
         transfer=transfer_variants(main, legos),
