@@ -23,6 +23,7 @@ from gppf_mm.testing.mini8 import (
     Bench,
     Run,
     Variant,
+    check_place,
     draw,
     facts,
     markdown,
@@ -57,10 +58,11 @@ def parse_args() -> argparse.Namespace:
     add("--quick", action="store_true", help="a few steps, to see that all works")
     add("--iterations", type=int, help=f"batches of a task (default: {ITERATIONS})")
     add("--device", default="cpu", help="cpu, cuda or cuda,0,1 (default: cpu)")
-    add("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    add("--jobs", type=int, help="runs at a time (default: one for each core or GPU)")
     add("--work-dir", type=Path, default=Path("work_dirs/mini8"))
     add("--heldout", type=Path, metavar="CONFIG", help="another set to fine-tune on")
     add("--table", type=Path, metavar="FILE.md", help="put the tables into this page")
+    add("--place", metavar="NAME", help="where in that page (default: the section's)")
     add("--figures", type=Path, metavar="DIR", help="default: the work dir's figures")
     return parser.parse_args()
 
@@ -91,6 +93,18 @@ def choose(args: argparse.Namespace) -> Chosen:
         section: {name: item for name, item in part.items() if name in args.variants}
         for section, part in listed.items()
     }
+
+
+def check_page(args: argparse.Namespace) -> None:
+    """Require the places of the tables, before any run."""
+    if args.place and len(args.only) > 1:
+        raise ValueError(
+            f"`--place` is {args.place!r} and `--only` names {len(args.only)} sections; "
+            "expected one section in one place. Give one, or leave `--place` out."
+        )
+    if args.table:
+        for section in args.only:
+            check_place(args.table, args.place or section)
 
 
 def tune(bench: Bench, chosen: Chosen, grid: Sequence[float]) -> list[Run]:
@@ -132,13 +146,14 @@ def report(args: argparse.Namespace, bench: Bench, chosen: Chosen) -> None:
             text = "".join(f"- {key}: {value}\n" for key, value in known.items())
             for title, rows in tables.items():
                 text += f"\n{title}:\n\n{markdown(rows)}"
-            write_section(args.table, section, text)
+            write_section(args.table, args.place or section, text)
 
 
 def main() -> None:
     args = parse_args()
     with kind_errors("Interrupted. The same command goes on."):
         bench, chosen = bench_of(args), choose(args)
+        check_page(args)
         if args.tune:
             failed = tune(bench, chosen, args.lrs)
         else:

@@ -38,8 +38,13 @@ class Devices:
         return {**os.environ, **threads, "CUDA_VISIBLE_DEVICES": visible}
 
 
-def parse_devices(text: str, jobs: int) -> Devices:
+def parse_devices(text: str, jobs: int | None = None) -> Devices:
     """Read ``--device``: ``cpu``, ``cuda`` or ``cuda,0,2``.
+
+    Args:
+        text: The option.
+        jobs: Runs at a time. Defaults to None, one on each core of the CPU or each of
+            the GPUs.
 
     Raises:
         ValueError: If it is none of these.
@@ -51,8 +56,10 @@ def parse_devices(text: str, jobs: int) -> Devices:
             f"`--device` is {text!r}; expected cpu, cuda, or cuda with the indices of "
             "GPUs, such as cuda,0,1."
         )
+    if kind == "cpu":
+        return Devices(("cpu",), jobs or len(os.sched_getaffinity(0)))
     # A GPU is faster than the process that feeds it.
-    return Devices(("cpu",), jobs) if kind == "cpu" else Devices(indices, jobs, 2)
+    return Devices(indices, jobs or len(indices), 2)
 
 
 @dataclass

@@ -129,18 +129,37 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_section(path: Path, section: str, text: str) -> None:
-    """Put a section's tables between its two markers in a page.
+def check_place(path: Path, place: str) -> None:
+    """Require a page that says where tables go, before the runs that fill them.
 
     Args:
         path: The page.
-        section: The section.
+        place: The name of its two markers.
+
+    Raises:
+        ValueError: If the page has no such markers.
+    """
+    _around(path, place)
+
+
+def write_section(path: Path, place: str, text: str) -> None:
+    """Put a section's tables between two markers in a page.
+
+    Args:
+        path: The page.
+        place: The markers' name.
         text: What to write.
 
     Raises:
-        ValueError: If the page has no markers of the section.
+        ValueError: If the page has no such markers.
     """
-    begin, end = f"<!-- mini8: {section} -->", f"<!-- end of mini8: {section} -->"
+    before, after = _around(path, place)
+    path.write_text(f"{before}\n\n{text}\n{after}")
+
+
+def _around(path: Path, place: str) -> tuple[str, str]:
+    """Return a page up to the one marker, and from the other on."""
+    begin, end = f"<!-- mini8: {place} -->", f"<!-- end of mini8: {place} -->"
     page = path.read_text() if path.is_file() else ""
     before, found, rest = page.partition(begin)
     _, ended, after = rest.partition(end)
@@ -149,7 +168,7 @@ def write_section(path: Path, section: str, text: str) -> None:
             f"`--table` is {str(path)!r}, which has no lines {begin!r} and {end!r}; "
             "expected a page that says where the table goes, as docs/en/mini8.md."
         )
-    path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
+    return before + begin, end + after
 
 
 def _means(seeds: Sequence[Metrics]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -103,5 +104,7 @@ def test_devices_are_given_in_turns():
     visible = [devices.environment(job)["CUDA_VISIBLE_DEVICES"] for job in range(4)]
     assert visible == ["1", "3", "1", "3"]
     assert parse_devices("cpu", 2).environment(1)["CUDA_VISIBLE_DEVICES"] == ""
+    assert parse_devices("cuda,1,3").jobs == 2
+    assert parse_devices("cpu").jobs == len(os.sched_getaffinity(0))
     with pytest.raises(ValueError, match="--device"):
         parse_devices("gpu", 1)

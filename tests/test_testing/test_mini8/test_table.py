@@ -1,6 +1,9 @@
+from functools import partial
+
 import pytest
 
 from gppf_mm.testing.mini8.page import (
+    check_place,
     gain_rows,
     main_rows,
     markdown,
@@ -96,5 +99,7 @@ def test_sections_of_a_page_are_replaced_by_themselves(tmp_path):
     assert "old" not in text
     assert "| x | y |\n| --- | ---: |\n| 1 | 2 |" in text
     assert [part for part in "abc" if f"{part}\n" in text] == ["a", "b", "c"]
-    with pytest.raises(ValueError, match="no lines"):
-        write_section(page, "weighting", "new")
+    check_place(page, "groups")
+    for refuse in (check_place, partial(write_section, text="new")):
+        with pytest.raises(ValueError, match="no lines.*weighting"):
+            refuse(page, "weighting")
