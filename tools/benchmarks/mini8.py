@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gppf_mm.apis import kind_errors
 from gppf_mm.testing.mini8 import (
+    DEFAULT_LR,
     GRID,
     ITERATIONS,
     QUICK_ITERATIONS,
@@ -55,6 +56,7 @@ def parse_args() -> argparse.Namespace:
     add("--seeds", type=int, default=3, help="seeds 0 to N-1 (default: 3)")
     add("--tune", action="store_true", help="search the learning rates instead")
     add("--lrs", type=float, nargs="+", default=GRID, help="the grid of --tune")
+    add("--lr", type=float, default=DEFAULT_LR, help="where no rate was searched")
     add("--quick", action="store_true", help="a few steps, to see that all works")
     add("--iterations", type=int, help=f"batches of a task (default: {ITERATIONS})")
     add("--device", default="cpu", help="cpu, cuda or cuda,0,1 (default: cpu)")
@@ -76,6 +78,7 @@ def bench_of(args: argparse.Namespace) -> Bench:
         args.seeds,
         args.iterations or quick,
         args.heldout,
+        args.lr,
     )
 
 
@@ -124,7 +127,7 @@ def compare(bench: Bench, chosen: Chosen) -> list[Run]:
     variants = {name: item for part in chosen.values() for name, item in part.items()}
     untuned = [name for name in variants if name not in bench.rates]
     if untuned:
-        CONSOLE.print(f"No learning rate was searched for {', '.join(untuned)}.")
+        CONSOLE.print(f"Learning rate {bench.lr:g}, not searched: {', '.join(untuned)}.")
     return bench.do(variants)
 
 

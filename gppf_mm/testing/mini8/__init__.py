@@ -17,10 +17,11 @@ from .report import draw, facts, section_tables
 from .run import ITERATIONS, QUICK_ITERATIONS, Run
 from .sections import sections
 from .table import Value, delta_m
-from .tuning import GRID
+from .tuning import DEFAULT_LR, GRID
 from .variants import TASKS, Variant
 
 __all__ = [
+    "DEFAULT_LR",
     "GRID",
     "ITERATIONS",
     "QUICK_ITERATIONS",

@@ -8,7 +8,7 @@ from typing import Any
 from .jobs import Devices, do_runs
 from .run import ITERATIONS, Run, Split
 from .transfer import TRANSFER_ITERATIONS, TransferRun, TransferVariant
-from .tuning import TUNE_SEED, LearningRates, scores_of
+from .tuning import DEFAULT_LR, TUNE_SEED, LearningRates, scores_of
 from .variants import Variant
 
 Variants = Mapping[str, Variant]
@@ -27,6 +27,7 @@ class Bench:
         seeds: How many seeds are reported.
         iterations: Batches of each task.
         heldout: See `TransferRun`.
+        lr: The learning rate of variants for which none was searched.
     """
 
     configs: Path
@@ -35,11 +36,12 @@ class Bench:
     seeds: int = 3
     iterations: int = ITERATIONS
     heldout: Path | None = None
+    lr: float = DEFAULT_LR
 
     @property
     def rates(self) -> LearningRates:
         """The learning rates that were chosen."""
-        return LearningRates(self.work_dir / "lrs.json")
+        return LearningRates(self.work_dir / "lrs.json", self.lr)
 
     def run_of(self, variant: Variant, split: Split, seed: int, lr: float) -> Run:
         """Return a run of a variant."""

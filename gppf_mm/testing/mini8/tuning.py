@@ -39,10 +39,12 @@ class LearningRates:
 
     Args:
         path: The file.
+        default: The rate where none was chosen. Defaults to 8e-3.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, default: float = DEFAULT_LR) -> None:
         self.path = path
+        self.default = default
         self._found: dict[str, Any] = (
             json.loads(path.read_text()) if path.is_file() else {}
         )
@@ -51,7 +53,7 @@ class LearningRates:
         return variant in self._found
 
     def __getitem__(self, variant: str) -> float:
-        return self._found.get(variant, dict(lr=DEFAULT_LR))["lr"]
+        return self._found.get(variant, dict(lr=self.default))["lr"]
 
     def tried(self, variant: str) -> Mapping[str, float]:
         """Return the scores of a variant's search by learning rate."""
