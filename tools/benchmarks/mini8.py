@@ -8,6 +8,7 @@ variants are.
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from gppf_mm.testing.mini8 import (
     write_section,
 )
 from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.signals import listen
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = Console()
@@ -102,8 +104,8 @@ def check_page(args: argparse.Namespace) -> None:
     """Require the places of the tables, before any run."""
     if args.place and len(args.only) > 1:
         raise ValueError(
-            f"`--place` is {args.place!r} and `--only` names {len(args.only)} sections; "
-            "expected one section in one place. Give one, or leave `--place` out."
+            f"`--place` is {args.place!r}, one place, and `--only` names "
+            f"{len(args.only)} sections. Name one, or leave `--place` out."
         )
     if args.table:
         for section in args.only:
@@ -127,7 +129,8 @@ def compare(bench: Bench, chosen: Chosen) -> list[Run]:
     variants = {name: item for part in chosen.values() for name, item in part.items()}
     untuned = [name for name in variants if name not in bench.rates]
     if untuned:
-        CONSOLE.print(f"Learning rate {bench.lr:g}, not searched: {', '.join(untuned)}.")
+        names = ", ".join(untuned)
+        CONSOLE.print(f"Learning rate {bench.lr:g}, not searched: {names}.")
     return bench.do(variants)
 
 
@@ -154,6 +157,8 @@ def report(args: argparse.Namespace, bench: Bench, chosen: Chosen) -> None:
 
 def main() -> None:
     args = parse_args()
+    # SIGTERM as well as Ctrl-C: the runs are processes of their own.
+    listen(signal.default_int_handler)
     with kind_errors("Interrupted. The same command goes on."):
         bench, chosen = bench_of(args), choose(args)
         check_page(args)

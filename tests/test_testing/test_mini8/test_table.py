@@ -101,5 +101,5 @@ def test_sections_of_a_page_are_replaced_by_themselves(tmp_path):
     assert [part for part in "abc" if f"{part}\n" in text] == ["a", "b", "c"]
     check_place(page, "groups")
     for refuse in (check_place, partial(write_section, text="new")):
-        with pytest.raises(ValueError, match="no lines.*weighting"):
+        with pytest.raises(ValueError, match=r"no lines.*weighting"):
             refuse(page, "weighting")
