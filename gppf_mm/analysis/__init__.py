@@ -14,6 +14,7 @@ from .affinity import affinity, affinity_by_stage, unit_usage
 from .history import RouteHistory
 from .route_file import ROUTE_FILE, RouteFile, read_history
 from .routes import Routes, read_routes
+from .task_groups import group_tasks, routes_of_groups
 
 __all__ = [
     "ROUTE_FILE",
@@ -22,7 +23,9 @@ __all__ = [
     "Routes",
     "affinity",
     "affinity_by_stage",
+    "group_tasks",
     "read_history",
     "read_routes",
+    "routes_of_groups",
     "unit_usage",
 ]

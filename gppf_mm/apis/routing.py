@@ -9,6 +9,7 @@ from gppf_mm.analysis import (
     ROUTE_FILE,
     RouteHistory,
     Routes,
+    group_tasks,
     read_history,
     read_routes,
 )
@@ -73,8 +74,7 @@ def write_routing(
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it is not of this config, or there is no such task.
     """
-    check_names("--task", tasks, cfg.model.tasks)
-    model = init_model(cfg, checkpoint)
+    model = _init(cfg, checkpoint, tasks)
     routes = read_routes(model)
     # Of the last iteration, counted from 0; a model that was not trained has 0 too.
     done = int(model.network.step) + 1
@@ -101,6 +101,34 @@ def write_routing(
     page = out / "index.html"
     page.write_text(routing_page(routes, history, pictures, about), encoding="utf-8")
     return page
+
+
+def find_task_groups(
+    cfg: Config, checkpoint: str | Path, count: int, tasks: Sequence[str] = ()
+) -> list[tuple[str, ...]]:
+    """Group the tasks of a checkpoint by their routes; see `group_tasks`.
+
+    Args:
+        cfg: The run's config; see `load_config`.
+        checkpoint: The checkpoint.
+        count: How many groups.
+        tasks: The tasks to group. Defaults to all.
+
+    Returns:
+        The groups.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is not of this config, there is no such task, or there cannot
+            be so many groups.
+    """
+    routes = read_routes(_init(cfg, checkpoint, tasks))
+    return group_tasks(routes.select(tuple(tasks) or routes.tasks), count)
+
+
+def _init(cfg: Config, checkpoint: str | Path, tasks: Sequence[str]) -> GPPF:
+    check_names("--task", tasks, cfg.model.tasks)
+    return init_model(cfg, checkpoint)
 
 
 def _history(path: Path, routes: Routes, done: int) -> RouteHistory | None:

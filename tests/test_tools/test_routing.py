@@ -5,9 +5,10 @@ import pytest
 from mmengine.config import Config
 
 from gppf_mm.apis import find_config, init_model, read_checkpoint
+from gppf_mm.models.build_router import build_router
 from tests.runs import REPO
 
-from .conftest import Run
+from .conftest import Run, run_tool
 
 PICTURES = {
     "routing_map.png",
@@ -30,6 +31,21 @@ def test_a_checkpoint_alone_makes_the_page(
     html = (tmp_path / "index.html").read_text()
     assert "<dt>iterations</dt><dd>4</dd>" in html
     assert "Noted 5 times, at iterations 0 to 4" in html
+
+
+def test_groups_are_printed_as_routes_that_can_be_trained(
+    run: Run, tool_main, tmp_path: Path
+):
+    command = ("analysis_tools/routing.py", run.checkpoint, "--out", tmp_path)
+    output = run_tool(run.folder, *command, "--groups", "2")
+    lego = Config.fromstring(output.strip().splitlines()[-1], ".py").lego
+    assert lego.num_units == 3
+    router = build_router(lego.router, ("det", "seg", "cls"), {"layer1": 3})
+    units = [router.draw(task).units()["layer1"] for task in router.tasks]
+    assert {unit for pair in units for unit in pair} == {0, 1, 2}
+    code, error = tool_main(*command, "--groups", "9")
+    assert code == 2
+    assert "`--groups` is 9" in error
 
 
 def test_tasks_in_another_order_are_those_of_the_checkpoint(run: Run):

@@ -9,9 +9,11 @@ import argparse
 
 from mmengine.config import DictAction
 
+from gppf_mm.analysis import routes_of_groups
 from gppf_mm.apis import (
     DICT_ACTION_HELP,
     find_config,
+    find_task_groups,
     kind_errors,
     load_config,
     write_routing,
@@ -36,6 +38,13 @@ def parse_args() -> argparse.Namespace:
         help="show these tasks alone (default: all)",
     )
     parser.add_argument(
+        "--groups",
+        type=int,
+        metavar="N",
+        help="part the tasks into N groups by their routes, and print sparse routes "
+        "made of these",
+    )
+    parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help=DICT_ACTION_HELP
     )
     return parser.parse_args()
@@ -46,8 +55,15 @@ def main() -> None:
     with kind_errors():
         path = args.config or find_config(args.checkpoint)
         cfg = load_config(path, args.cfg_options)
+        groups = []
+        if args.groups is not None:
+            groups = find_task_groups(cfg, args.checkpoint, args.groups, args.task)
         page = write_routing(cfg, args.checkpoint, args.out, args.task)
     print(f"Written: {page}, with its pictures beside it")
+    if groups:
+        print("Groups:", " | ".join(", ".join(members) for members in groups))
+        router = dict(type="gppf_mm.FixedRouter", routes=routes_of_groups(groups))
+        print(f"lego = dict(num_units={len(groups) + 1}, router={router})")
 
 
 if __name__ == "__main__":

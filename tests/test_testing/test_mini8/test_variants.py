@@ -39,6 +39,12 @@ def test_lego_variants_are_built(name: str, tmp_path: Path):
     assert model.network.bank.num_units == variant.lego["num_units"]
 
 
+def test_found_routes_are_those_of_groups_that_part_all_tasks():
+    routes = VARIANTS["lego6_found"].lego["router"]["routes"]
+    assert set(routes) == set(TASKS)
+    assert {unit for pair in routes.values() for unit in pair} == set(range(6))
+
+
 def test_the_config_of_the_sparse_lego_is_that_of_its_variant(tmp_path: Path):
     found = Config.fromfile(CONFIGS / "lego-r18w8-5u-fixed_mini8.py")
     expected = run_of(VARIANTS["lego5_fixed"], tmp_path).parts["all"]
