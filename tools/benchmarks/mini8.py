@@ -8,15 +8,16 @@ variants are.
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
 
 from gppf_mm.apis import kind_errors
+from gppf_mm.engine.hooks.interrupt_hook import Interrupted
 from gppf_mm.testing.mini8 import (
     DEFAULT_LR,
     GRID,
@@ -25,7 +26,7 @@ from gppf_mm.testing.mini8 import (
     Bench,
     Run,
     Variant,
-    check_place,
+    check_places,
     draw,
     facts,
     markdown,
@@ -100,18 +101,6 @@ def choose(args: argparse.Namespace) -> Chosen:
     }
 
 
-def check_page(args: argparse.Namespace) -> None:
-    """Require the places of the tables, before any run."""
-    if args.place and len(args.only) > 1:
-        raise ValueError(
-            f"`--place` is {args.place!r}, one place, and `--only` names "
-            f"{len(args.only)} sections. Name one, or leave `--place` out."
-        )
-    if args.table:
-        for section in args.only:
-            check_place(args.table, args.place or section)
-
-
 def tune(bench: Bench, chosen: Chosen, grid: Sequence[float]) -> list[Run]:
     """Search the learning rates; return the runs that failed."""
     variants = {name: item for part in chosen.values() for name, item in part.items()}
@@ -155,13 +144,17 @@ def report(args: argparse.Namespace, bench: Bench, chosen: Chosen) -> None:
             write_section(args.table, args.place or section, text)
 
 
+def stop(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)
+
+
 def main() -> None:
     args = parse_args()
     # SIGTERM as well as Ctrl-C: the runs are processes of their own.
-    listen(signal.default_int_handler)
+    listen(stop)
     with kind_errors("Interrupted. The same command goes on."):
         bench, chosen = bench_of(args), choose(args)
-        check_page(args)
+        check_places(args.table, args.only, args.place)
         if args.tune:
             failed = tune(bench, chosen, args.lrs)
         else:

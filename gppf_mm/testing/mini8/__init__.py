@@ -12,7 +12,7 @@ Example:
 
 from .bench import Bench
 from .jobs import Devices, do_runs, parse_devices
-from .page import check_place, markdown, write_section
+from .page import check_places, markdown, write_section
 from .report import draw, facts, section_tables
 from .run import ITERATIONS, QUICK_ITERATIONS, Run
 from .sections import sections
@@ -31,7 +31,7 @@ __all__ = [
     "Run",
     "Value",
     "Variant",
-    "check_place",
+    "check_places",
     "delta_m",
     "do_runs",
     "draw",

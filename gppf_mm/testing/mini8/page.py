@@ -129,17 +129,27 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_place(path: Path, place: str) -> None:
+def check_places(path: Path | None, sections: Sequence[str], place: str | None) -> None:
     """Require a page that says where tables go, before the runs that fill them.
 
     Args:
-        path: The page.
-        place: The name of its two markers.
+        path: The page, None for none.
+        sections: The sections that are to be written.
+        place: The name of the two markers between which the only one goes; None for
+            those of the sections.
 
     Raises:
-        ValueError: If the page has no such markers.
+        ValueError: If the page lacks markers, or several sections are to go to one
+            place.
     """
-    _around(path, place)
+    if place and len(sections) > 1:
+        raise ValueError(
+            f"`--place` is {place!r}, one place, and `--only` names {len(sections)} "
+            "sections. Name one, or leave `--place` out."
+        )
+    if path is not None:
+        for section in sections:
+            _around(path, place or section)
 
 
 def write_section(path: Path, place: str, text: str) -> None:

@@ -1,9 +1,7 @@
-from functools import partial
-
 import pytest
 
 from gppf_mm.testing.mini8.page import (
-    check_place,
+    check_places,
     gain_rows,
     main_rows,
     markdown,
@@ -99,7 +97,19 @@ def test_sections_of_a_page_are_replaced_by_themselves(tmp_path):
     assert "old" not in text
     assert "| x | y |\n| --- | ---: |\n| 1 | 2 |" in text
     assert [part for part in "abc" if f"{part}\n" in text] == ["a", "b", "c"]
-    check_place(page, "groups")
-    for refuse in (check_place, partial(write_section, text="new")):
-        with pytest.raises(ValueError, match=r"no lines.*weighting"):
-            refuse(page, "weighting")
+    with pytest.raises(ValueError, match=r"no lines.*weighting"):
+        write_section(page, "weighting", "new")
+
+
+def test_places_are_checked_before_the_runs(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- mini8: main -->\n<!-- end of mini8: main -->\n")
+    check_places(page, ["main"], None)
+    check_places(page, ["groups"], "main")
+    check_places(None, ["main", "groups"], None)
+    with pytest.raises(ValueError, match=r"no lines.*mini8: groups"):
+        check_places(page, ["main", "groups"], None)
+    with pytest.raises(ValueError, match=r"no lines.*mini8: mian"):
+        check_places(page, ["main"], "mian")
+    with pytest.raises(ValueError, match=r"`--place` is 'main'.*names 2 sections"):
+        check_places(page, ["main", "groups"], "main")
