@@ -77,7 +77,7 @@ def small_config(path: Path, work_dir: Path, evaluated: bool) -> Config:
     shrink(made)
     if not evaluated:
         made = {k: v for k, v in made.items() if not k.startswith(("val_", "test_"))}
-    cfg = Config(made)
+    cfg = Config(made, format_python_code=False)
     cfg.work_dir = str(work_dir)
     cfg.default_hooks.checkpoint = None
     return cfg
