@@ -46,11 +46,13 @@ demo: $(READY)
 	@$(PY) demo/demo.py
 
 # One thread: the models of the tests are too small to gain from more, and some tests
-# start processes of their own.
+# start processes of their own. Not the files of most tests first: the slowest have few,
+# and at the end one process would be left with them.
 test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
 test: $(READY)
 	@echo "==> Tests and docstring examples"
-	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
+	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --dist loadfile \
+		--no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(READY)
 	@echo "==> Lint: ruff check, ruff format, mypy (up to half a minute the first time)"
