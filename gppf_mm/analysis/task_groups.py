@@ -59,7 +59,7 @@ def routes_of_groups(groups: Sequence[Sequence[str]]) -> dict[str, list[int]]:
     """Give all tasks one unit in common, and each group one of its own.
 
     Args:
-        groups: The groups.
+        groups: The groups. They may overlap: a task has the units of all of its groups.
 
     Returns:
         What `FixedRouter` takes as ``routes``, for one unit more than there are groups.
@@ -67,7 +67,11 @@ def routes_of_groups(groups: Sequence[Sequence[str]]) -> dict[str, list[int]]:
     Examples:
         >>> routes_of_groups([("det",), ("seg", "night")])
         {'det': [0, 1], 'seg': [0, 2], 'night': [0, 2]}
+        >>> routes_of_groups([("seg",), ("seg", "night")])
+        {'seg': [0, 1, 2], 'night': [0, 2]}
     """
-    return {
-        task: [0, unit] for unit, members in enumerate(groups, 1) for task in members
-    }
+    routes: dict[str, list[int]] = {}
+    for unit, members in enumerate(groups, 1):
+        for task in members:
+            routes.setdefault(task, [0]).append(unit)
+    return routes

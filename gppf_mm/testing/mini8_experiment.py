@@ -25,7 +25,7 @@ from gppf_mm.registry import RUNNERS
 from gppf_mm.testing.frugal import keep_memory
 from gppf_mm.testing.mini8.history import LossHistory, read_history
 from gppf_mm.testing.mini8.run import BUSY
-from gppf_mm.testing.mini8.variants import METRICS, TASKS
+from gppf_mm.testing.mini8.tasks import METRICS, TASKS
 from gppf_mm.utils.serialization import allow_checkpoint_types
 from gppf_mm.version import __version__
 

@@ -62,3 +62,8 @@ def test_an_impossible_number_is_refused(count: int):
 def test_routes_have_one_unit_in_common_and_one_for_each_group():
     routes = routes_of_groups([("a", "c"), ("b",)])
     assert routes == dict(a=[0, 1], c=[0, 1], b=[0, 2])
+
+
+def test_a_task_of_two_groups_has_the_units_of_both():
+    routes = routes_of_groups([("a",), ("a", "b")])
+    assert routes == dict(a=[0, 1, 2], b=[0, 2])

@@ -31,6 +31,7 @@ from gppf_mm.testing.mini8 import (
     facts,
     markdown,
     parse_devices,
+    parse_rates,
     section_tables,
     sections,
     write_section,
@@ -60,6 +61,13 @@ def parse_args() -> argparse.Namespace:
     add("--tune", action="store_true", help="search the learning rates instead")
     add("--lrs", type=float, nargs="+", default=GRID, help="the grid of --tune")
     add("--lr", type=float, default=DEFAULT_LR, help="where no rate was searched")
+    add(
+        "--rates",
+        nargs="+",
+        default=[],
+        metavar="VARIANT=RATE",
+        help="learning rates that an earlier search chose",
+    )
     add("--quick", action="store_true", help="a few steps, to see that all works")
     add("--iterations", type=int, help=f"batches of a task (default: {ITERATIONS})")
     add("--device", default="cpu", help="cpu, cuda or cuda,0,1 (default: cpu)")
@@ -74,6 +82,7 @@ def parse_args() -> argparse.Namespace:
 
 def bench_of(args: argparse.Namespace) -> Bench:
     quick = QUICK_ITERATIONS if args.quick else ITERATIONS
+    names = {name for part in sections(*args.best).values() for name in part}
     return Bench(
         ROOT / "configs/mini8",
         args.work_dir,
@@ -82,6 +91,7 @@ def bench_of(args: argparse.Namespace) -> Bench:
         args.iterations or quick,
         args.heldout,
         args.lr,
+        parse_rates(args.rates, names),
     )
 
 

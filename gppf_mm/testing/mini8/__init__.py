@@ -17,8 +17,9 @@ from .report import draw, facts, section_tables
 from .run import ITERATIONS, QUICK_ITERATIONS, Run
 from .sections import sections
 from .table import Value, delta_m
-from .tuning import DEFAULT_LR, GRID
-from .variants import TASKS, Variant
+from .tasks import TASKS
+from .tuning import DEFAULT_LR, GRID, parse_rates
+from .variants import Variant
 
 __all__ = [
     "DEFAULT_LR",
@@ -38,6 +39,7 @@ __all__ = [
     "facts",
     "markdown",
     "parse_devices",
+    "parse_rates",
     "section_tables",
     "sections",
     "write_section",

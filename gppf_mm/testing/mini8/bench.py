@@ -28,6 +28,7 @@ class Bench:
         iterations: Batches of each task.
         heldout: See `TransferRun`.
         lr: The learning rate of variants for which none was searched.
+        given_rates: Learning rates by variant that need no search here.
     """
 
     configs: Path
@@ -37,11 +38,12 @@ class Bench:
     iterations: int = ITERATIONS
     heldout: Path | None = None
     lr: float = DEFAULT_LR
+    given_rates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rates(self) -> LearningRates:
         """The learning rates that were chosen."""
-        return LearningRates(self.work_dir / "lrs.json", self.lr)
+        return LearningRates(self.work_dir / "lrs.json", self.lr, self.given_rates)
 
     def run_of(self, variant: Variant, split: Split, seed: int, lr: float) -> Run:
         """Return a run of a variant."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .variants import SHARED, SINGLE, STRONG, TASKS, Variant, lego, main_variants
+from .tasks import TASKS
+from .variants import SHARED, SINGLE, STRONG, Variant, lego, main_variants
 
 # Other networks, by the prefix of their variants' names.
 _NETWORKS = dict(

@@ -7,9 +7,10 @@ from typing import Any
 
 from .stability import diverged_tasks, mean_noise
 from .table import Metrics, Value, better_of, by_task, delta_m, gains, wins
+from .tasks import TASKS
 from .transfer import HELDOUT
 from .tuning import points
-from .variants import SINGLE, STRONG, TASKS
+from .variants import SINGLE, STRONG
 
 Results = Mapping[str, Sequence[Metrics]]
 Row = Sequence[str]

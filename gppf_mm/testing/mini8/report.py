@@ -8,8 +8,8 @@ from .bench import Bench, Variants
 from .curves import draw_losses, draw_rates
 from .derived import plain_name
 from .page import Row, gain_rows, main_rows, transfer_rows, trial_rows
+from .tasks import TASKS
 from .tuning import points
-from .variants import TASKS
 
 
 def section_tables(

@@ -11,7 +11,8 @@ from mmengine.config import Config
 
 from gppf_mm.export.config import export_config
 
-from .variants import TASKS, Variant
+from .tasks import TASKS
+from .variants import Variant
 
 ITERATIONS, WARM_UP = 1200, 100
 QUICK_ITERATIONS = 30

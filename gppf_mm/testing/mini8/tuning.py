@@ -2,9 +2,11 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from gppf_mm.utils.messages import check_names
 
 from .run import Run
 
@@ -13,6 +15,37 @@ GRID = (8e-3, 1.6e-2)
 DEFAULT_LR = 8e-3
 # Not among the seeds that are reported.
 TUNE_SEED = 100
+
+
+def parse_rates(items: Sequence[str], variants: Iterable[str]) -> dict[str, float]:
+    """Read learning rates that were chosen elsewhere.
+
+    Args:
+        items: Each ``'VARIANT=RATE'``.
+        variants: The variants that there are.
+
+    Raises:
+        ValueError: If an item has another form, a rate is not above zero, or there is
+            no such variant.
+
+    Examples:
+        >>> parse_rates(["single=1.6e-2"], ["single", "shared"])
+        {'single': 0.016}
+    """
+    rates = {}
+    for item in items:
+        name, _, text = item.rpartition("=")
+        try:
+            rates[name] = float(text)
+        except ValueError:
+            rates[name] = math.nan
+        if not (name and 0 < rates[name] < math.inf):
+            raise ValueError(
+                f"`--rates` has {item!r}; expected VARIANT=RATE with a rate above "
+                "zero, like single=1.6e-2."
+            )
+    check_names("--rates", rates, variants)
+    return rates
 
 
 def points(result: Mapping[str, Any]) -> float:
@@ -40,19 +73,28 @@ class LearningRates:
     Args:
         path: The file.
         default: The rate where none was chosen. Defaults to 8e-3.
+        given: Rates by variant that go before those that were chosen.
     """
 
-    def __init__(self, path: Path, default: float = DEFAULT_LR) -> None:
+    def __init__(
+        self,
+        path: Path,
+        default: float = DEFAULT_LR,
+        given: Mapping[str, float] | None = None,
+    ) -> None:
         self.path = path
         self.default = default
+        self.given = dict(given or {})
         self._found: dict[str, Any] = (
             json.loads(path.read_text()) if path.is_file() else {}
         )
 
     def __contains__(self, variant: str) -> bool:
-        return variant in self._found
+        return variant in self.given or variant in self._found
 
     def __getitem__(self, variant: str) -> float:
+        if variant in self.given:
+            return self.given[variant]
         return self._found.get(variant, dict(lr=self.default))["lr"]
 
     def tried(self, variant: str) -> Mapping[str, float]:

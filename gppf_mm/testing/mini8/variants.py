@@ -4,34 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gppf_mm.analysis import routes_of_groups
+from . import routes
 
-METRICS = dict(
-    cells="coco/bbox_mAP_50",
-    scene="mIoU",
-    objects="accuracy/top1",
-    tags="multi-label/mAP",
-    count="accuracy/top1",
-    night="mIoU",
-    toydet="coco/bbox_mAP_50",
-    toyseg="mIoU",
-    heldout="accuracy/top1",
-)
-TASKS = tuple(task for task in METRICS if task != "heldout")
 RESNET = "lego-r18w8-4u-soft_mini8.py"
 SINGLE, SHARED, STRONG = "single", "shared", "shared_private"
-# Tasks over one kind of images; `objects` is the only one of its own.
-_KINDS = (("cells", "count"), ("scene", "tags", "night"), ("toydet", "toyseg"))
-_PHOTOS = ("objects",)
-# What `routing.py --groups 5` prints of the soft routers of 4 and 8 units; see
-# docs/en/mini8.md.
-_FOUND = (
-    ("cells",),
-    ("scene", "night"),
-    ("objects", "tags", "count"),
-    ("toydet",),
-    ("toyseg",),
-)
 _FIXED = dict(type="gppf_mm.FixedRouter", group="block")
 
 
@@ -70,74 +46,92 @@ def lego(name: str, what: str, num_units: int, **router: Any) -> Variant:
 
 def main_variants() -> list[Variant]:
     """Return the variants of the main comparison."""
-    soft, top = "gppf_mm.SoftRouter", "gppf_mm.TopKRouter"
-    own = {task: [0, index] for index, task in enumerate(TASKS, start=1)}
-    routes = dict(type="gppf_mm.FixedRouter", routes=own)
-    kinds = {
-        task: [*units, *(9 + n for n, kind in enumerate(_KINDS) if task in kind)]
-        for task, units in own.items()
-    }
-    by_kind = routes_of_groups((*_KINDS, _PHOTOS))
     hard = dict(num_units=1, router=_FIXED)
     return [
         Variant(SINGLE, "eight networks, stock MMEngine runs"),
         Variant(SHARED, "hard sharing, norms too", hard | dict(norm="shared")),
         Variant(STRONG, "hard sharing, norms by task: the strong baseline", hard),
+        *_routed_from_nothing(),
+        *_with_own_units(),
+        *_sparse_by_design(),
+    ]
+
+
+def _routed_from_nothing() -> list[Variant]:
+    """Return legos whose routes start equal, or by chance."""
+    soft, top = "gppf_mm.SoftRouter", "gppf_mm.TopKRouter"
+    common = dict(type=top, k=2, shared_units=1)
+    return [
         lego("lego4_top2", "4 units, top-2", 4, type=top, k=2),
         lego("lego4_soft", "4 units, all in the mix", 4, type=soft),
         lego("lego8_soft", "8 units, all in the mix", 8, type=soft),
         lego("lego4_top1", "4 units, top-1", 4, type=top, k=1),
-        lego(
-            "lego4_common",
-            "4 units, top-2, of which one is common to all",
-            4,
-            type=top,
-            k=2,
-            shared_units=1,
-        ),
-        lego("lego9_fixed", "one common and one own unit each", 9, **routes),
-        # A temperature below 1: the first routes lead, and logits move faster.
-        lego(
-            "lego9_soft",
-            "9 units, all in the mix, starting from lego9_fixed",
-            9,
-            type=soft,
-            temperature=1 / 3,
-            initial_routes=own,
-        ),
+        lego("lego4_common", "4 units, top-2, one of them common", 4, **common),
+    ]
+
+
+def _with_own_units() -> list[Variant]:
+    """Return legos with units of the tasks' own, and routes that start from them."""
+    start = "all in the mix, starting from"
+    own, kinds = routes.BY_TASK, routes.BY_TASK_AND_KIND
+    some = routes.BY_KIND_AND_SOME_TASKS
+    top3 = dict(type="gppf_mm.TopKRouter", k=3)
+    return [
+        lego("lego9_fixed", "one common and one own unit each", 9, **_given(own)),
+        lego("lego9_soft", f"9 units, {start} lego9_fixed", 9, **_learned(own)),
         lego(
             "lego12_fixed",
-            "as lego9_fixed, and a unit for each kind of image",
+            "as lego9_fixed, and a unit for each kind of images",
             12,
-            **dict(routes, routes=kinds),
+            **_given(kinds),
         ),
-        lego(
-            "lego12_soft",
-            "12 units, all in the mix, starting from lego12_fixed",
-            12,
-            type=soft,
-            temperature=1 / 3,
-            initial_routes=kinds,
-        ),
+        lego("lego12_soft", f"12 units, {start} lego12_fixed", 12, **_learned(kinds)),
         lego(
             "lego12_top3",
             "12 units, top-3, starting from lego12_fixed",
             12,
-            type=top,
-            k=3,
-            temperature=1 / 3,
-            initial_routes=kinds,
+            **_learned(kinds) | top3,
         ),
         lego(
+            "lego10_soft",
+            "as lego12_soft, without own units for count and tags",
+            10,
+            **_learned(some),
+        ),
+        lego("lego10_top3", "as lego10_soft, top-3", 10, **_learned(some) | top3),
+    ]
+
+
+def _sparse_by_design() -> list[Variant]:
+    """Return legos that store no more than eight networks do, of given routes."""
+    return [
+        lego(
             "lego5_fixed",
-            "one common unit and one for each kind of image",
+            "one common unit and one for each kind of images",
             5,
-            **dict(routes, routes=by_kind),
+            **_given(routes.BY_KIND),
         ),
         lego(
             "lego6_found",
             "one common unit and one for each group that soft routes show",
             6,
-            **dict(routes, routes=routes_of_groups(_FOUND)),
+            **_given(routes.FOUND),
+        ),
+        lego(
+            "lego8_nested",
+            "a common unit, one for kinds of images, one for tasks that keep apart",
+            8,
+            **_given(routes.NESTED),
         ),
     ]
+
+
+def _given(found: Mapping[str, list[int]]) -> dict[str, Any]:
+    """Return a router with these routes, their units mixed evenly."""
+    return dict(type="gppf_mm.FixedRouter", routes=found)
+
+
+def _learned(start: Mapping[str, list[int]]) -> dict[str, Any]:
+    """Return a soft router that starts from these routes."""
+    # A temperature below 1: the first routes lead, and logits move faster.
+    return dict(type="gppf_mm.SoftRouter", temperature=1 / 3, initial_routes=start)

@@ -9,7 +9,7 @@ from gppf_mm.testing.mini8.page import (
     write_section,
 )
 from gppf_mm.testing.mini8.table import Value, better_of, delta_m, gains, wins
-from gppf_mm.testing.mini8.variants import TASKS
+from gppf_mm.testing.mini8.tasks import TASKS
 
 
 def seeds(*values: float) -> list[dict[str, float]]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gppf_mm.testing.mini8 import Bench, Devices
+from gppf_mm.testing.mini8 import Bench, Devices, parse_rates
 from gppf_mm.testing.mini8.stability import diverged_tasks, loss_noise
 from gppf_mm.testing.mini8.tuning import TUNE_SEED, LearningRates, scores_of
 
@@ -64,6 +64,23 @@ def test_the_best_rate_is_kept_and_a_diverged_run_is_the_worst(tmp_path):
     again = LearningRates(tmp_path / "a/lrs.json")
     assert again["x"] == 2.0
     assert again.tried("x")["4"] == float("-inf")
+
+
+def test_a_given_rate_goes_before_what_was_searched(tmp_path: Path):
+    LearningRates(tmp_path / "lrs.json").note("a", {1.0: 5.0})
+    rates = Bench(tmp_path, tmp_path, lr=4.0, given_rates=dict(a=2.0, b=3.0)).rates
+    assert [rates[name] for name in "abc"] == [2.0, 3.0, 4.0]
+    assert "b" in rates
+    assert "c" not in rates
+
+
+def test_given_rates_name_variants_that_there_are():
+    assert parse_rates(["a=1e-2", "b@c=2"], ["a", "b@c"]) == {"a": 0.01, "b@c": 2.0}
+    for wrong in ("a", "a=", "=1", "a=fast", "a=0", "a=-1", "a=nan", "a=inf"):
+        with pytest.raises(ValueError, match="expected VARIANT=RATE"):
+            parse_rates([wrong], ["a"])
+    with pytest.raises(ValueError, match="Did you mean 'single'"):
+        parse_rates(["singel=1"], ["single"])
 
 
 def test_noise_is_relative_and_no_trend():

@@ -1,5 +1,6 @@
 """Every variant's configs are built, and differ in what they should alone."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from gppf_mm.registry import MODELS
 from gppf_mm.testing.frugal import no_random_fill
 from gppf_mm.testing.mini8 import Bench, sections
 from gppf_mm.testing.mini8.run import Run
+from gppf_mm.testing.mini8.tasks import TASKS
 from gppf_mm.testing.mini8.transfer import TransferVariant
-from gppf_mm.testing.mini8.variants import TASKS, Variant
+from gppf_mm.testing.mini8.variants import Variant
 
 CONFIGS = Path(__file__).parents[3] / "configs/mini8"
 VARIANTS = {
@@ -37,6 +39,15 @@ def test_lego_variants_are_built(name: str, tmp_path: Path):
         model = MODELS.build(cfg.model)
     assert model.task_names == TASKS
     assert model.network.bank.num_units == variant.lego["num_units"]
+
+
+def test_nested_routes_part_what_the_kinds_of_images_join():
+    kinds = VARIANTS["lego5_fixed"].lego["router"]["routes"]
+    nested = VARIANTS["lego8_nested"].lego["router"]["routes"]
+    assert {unit for units in nested.values() for unit in units} == set(range(8))
+    for a, b in itertools.combinations(TASKS, 2):
+        apart = kinds[a] != kinds[b]
+        assert not apart or set(nested[a]) & set(nested[b]) == {0}
 
 
 def test_found_routes_are_those_of_groups_that_part_all_tasks():
