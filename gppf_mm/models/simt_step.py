@@ -62,9 +62,22 @@ class SIMTModel(TaskStep):
         self.skip(self.nonfinite.found)
         if optim_wrapper.should_update():
             log_vars.update(self.combine(optim_wrapper))
-            optim_wrapper.step()
-            optim_wrapper.zero_grad()
+            self.take_step(optim_wrapper)
         return log_vars
+
+    def take_step(self, optim_wrapper: OptimWrapper) -> None:
+        """Take the optimizer's step, and drop the gradients.
+
+        Where nothing has a gradient, as after losses none of which was finite, there is
+        no step to take, and a loss scaler would not bear one.
+
+        Args:
+            optim_wrapper: A stock wrapper around the optimizer.
+        """
+        groups = optim_wrapper.param_groups
+        if any(item.grad is not None for group in groups for item in group["params"]):
+            optim_wrapper.step()
+        optim_wrapper.zero_grad()
 
     def backward(
         self,

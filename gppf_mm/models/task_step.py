@@ -57,7 +57,8 @@ class TaskStep(BaseModel):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add the gradients of one batch, whose loss counts for a share.
 
-        A loss that is not finite adds nothing and leaves running statistics alone.
+        A loss that is not finite leaves running statistics alone; `skip` drops its
+        gradients.
         """
         with self.activate(task) as model:
             buffers = [*model.buffers(), *self.network.laid_statistics(task)]
@@ -66,11 +67,13 @@ class TaskStep(BaseModel):
                 losses = _forward_loss(model, batch)
             loss, logged = model.parse_losses(losses)
             loss = self.loss_weights[task] * share * loss
-            if self.nonfinite.is_finite(task, loss, batch):
-                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-                # The wrapper counts backward passes as steps; a SIMT step is one.
-                optim_wrapper._inner_count -= 1
-            else:
+            is_finite = self.nonfinite.is_finite(task, loss, batch)
+            # In any case: the others may wait for this rank in a collective of the
+            # backward pass, such as SyncBN's.
+            optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+            # The wrapper counts backward passes as steps; a SIMT step is one.
+            optim_wrapper._inner_count -= 1
+            if not is_finite:
                 for buffer, value in zip(buffers, before, strict=True):
                     buffer.copy_(value)
         return loss.detach(), logged

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from torch import distributed
 from torch.utils.checkpoint import checkpoint
 
 from gppf_mm.engine.distributed import SIMTDataParallel
@@ -19,6 +20,7 @@ from gppf_mm.utils.batches import Batches
 from tests.ranks import RANKS, on_ranks
 from tests.runs import REPO, make_tiny_toy, tiny_config, tool, write_config
 from tests.stand_ins import TASKS, batches, build_gppf, task_configs
+from tests.tiny_tasks import OVERLAPPING, build_tiny, tiny_batches
 
 CASES = {
     "plain": 25,
@@ -91,7 +93,8 @@ def run_case(rank: int, name: str) -> tuple[Gradients, dict]:
 
 def run_all(rank: int) -> dict[str, Any]:
     results: dict[str, Any] = {name: run_case(rank, name) for name in CASES}
-    for run in (run_half, run_counted, run_used_twice, run_other_plan):
+    runs = (run_half, run_counted, run_used_twice, run_other_plan, run_collectives)
+    for run in runs:
         results[run.__name__] = run(rank)
     return results
 
@@ -172,9 +175,9 @@ def run_counted(rank: int) -> tuple[int, int, list[str]]:
     sent, events = 0, []
     send = reducer_module._send
 
-    def count(bucket):
+    def count(bucket, group):
         nonlocal sent
-        result = send(bucket)
+        result = send(bucket, group)
         sent += sum(item.nbytes for item in result.averages)
         events.append("sent")
         return result
@@ -254,6 +257,55 @@ def test_plans_that_differ_stop_all_ranks(ranks: list[dict]):
     for rank, message in enumerate(messages):
         assert message.startswith(f"Rank {rank} is about to train the tasks")
         assert "`randomness.seed`" in message
+
+
+class Meeting(torch.autograd.Function):
+    """All ranks meet in the backward pass, as in that of SyncBN, which needs a GPU."""
+
+    @staticmethod
+    def forward(ctx, value: torch.Tensor) -> torch.Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        distributed.all_reduce(gradient.clone())
+        return gradient
+
+
+class MeetingHead(torch.nn.Module):
+    """A head after a meeting, of which a rank may leave a part out."""
+
+    def __init__(self, linear: torch.nn.Linear, whole: bool) -> None:
+        super().__init__()
+        self.linear, self.whole = linear, whole
+        self.factor = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        found = self.linear(Meeting.apply(features))
+        return found * self.factor if self.whole else found
+
+
+def run_collectives(rank: int) -> dict[str, dict[str, torch.Tensor]]:
+    """Take steps in which a rank has a bad loss, or lacks a gradient."""
+    found = {}
+    for case in ("a bad loss", "a gradient that one lacks"):
+        model = build_tiny(OVERLAPPING)
+        whole = case == "a bad loss" or rank == 0
+        model.tasks["two"].head = MeetingHead(model.tasks["two"].head, whole)
+        data = tiny_batches(seed=rank)
+        if case == "a bad loss" and rank:
+            data["two"][1].fill_(torch.nan)
+        wrapped = SIMTDataParallel(model, bucket_mib=1e-6)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        wrapped.train_step(data, OptimWrapper(optimizer))
+        found[case] = {key: item.detach() for key, item in model.named_parameters()}
+    return found
+
+
+def test_ranks_that_meet_in_a_backward_pass_do_not_miss_each_other(ranks: list[dict]):
+    one, other = (results["run_collectives"] for results in ranks)
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert all(value.isfinite().all() for value in one["a bad loss"].values())
 
 
 @pytest.mark.slow

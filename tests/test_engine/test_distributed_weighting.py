@@ -9,6 +9,7 @@ from torch import Tensor
 from gppf_mm.engine.distributed import SIMTDataParallel, SIMTFullyShardedDataParallel
 from gppf_mm.engine.distributed.averaging import gather_ranks
 from gppf_mm.engine.distributed.shard import is_sharded, shard_of
+from gppf_mm.engine.runner import SIMTRunner
 from gppf_mm.models import GPPF
 from tests.ranks import on_ranks
 from tests.tiny_tasks import (
@@ -82,6 +83,10 @@ def run_all(rank: int) -> dict[Any, Any]:
             )
         results[wrapper, "bad"] = whole_gradients(wrapper(build("UPGrad")), data)
         results[wrapper, "unused"] = run_unused(rank, wrapper)
+        results[wrapper, "bad, then left out"] = whole_gradients(
+            wrapper(build("UPGrad")), data, dict(one=tiny_batches()["one"])
+        )
+    results["first values"] = run_first_values(rank)
     return results
 
 
@@ -129,11 +134,26 @@ def test_two_ranks_equal_one_of_twice_the_batch(
         assert value is None or torch.equal(value, other[key]), key
 
 
+def run_first_values(rank: int) -> dict[str, Tensor]:
+    """Return the values that a runner gives a model on a rank with its own seed."""
+    runner = object.__new__(SIMTRunner)
+    runner.model, runner._distributed = SIMTDataParallel(build("UPGrad")), True
+    torch.manual_seed(rank)
+    runner._init_model_weights()
+    return {key: value.detach() for key, value in runner.model.named_parameters()}
+
+
+def test_all_ranks_begin_with_the_same_values(ranks: list[dict]):
+    one, other = (results["first values"] for results in ranks)
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("case", ["bad", "bad, then left out"])
 def test_a_bad_loss_of_one_rank_takes_no_part_on_any(
-    wrapper: type[SIMTDataParallel], ranks: list[dict]
+    wrapper: type[SIMTDataParallel], case: str, ranks: list[dict]
 ):
-    (one, _), (other, _) = (results[wrapper, "bad"] for results in ranks)
+    (one, _), (other, _) = (results[wrapper, case] for results in ranks)
     assert one["tasks.two.head.weight"] is None
     for key, value in one.items():
         assert (value is None) == (other[key] is None)

@@ -53,6 +53,9 @@ class GradientReducer:
         bucket_bytes: int = 25 * 2**20,
     ) -> None:
         self._control = control
+        # Of its own: SyncBN's collectives, in the default one, come in an order of
+        # theirs, and a bucket leaves earlier on a rank that lacks no gradient of it.
+        self._group = distributed.new_group()
         self._bucket_bytes = bucket_bytes
         self._stages: list[list[_Bucket]] = []
         self._passes: list[int] = []
@@ -115,7 +118,7 @@ class GradientReducer:
         for parameter, rest, is_late in zip(parameters, rests, late, strict=True):
             if is_late:
                 rest = torch.zeros_like(parameter) if rest is None else rest
-                (mean,), work = average([rest])
+                (mean,), work = average([rest], self._group)
                 work.wait()
                 before = parameter.grad
                 parameter.grad = mean if before is None else before + mean
@@ -147,7 +150,7 @@ class GradientReducer:
             bucket = buckets[self._launched]
             if bucket.waiting and not force:
                 return
-            self._sent.append(_send(bucket))
+            self._sent.append(_send(bucket, self._group))
             self._launched += 1
 
 
@@ -166,14 +169,15 @@ def _buckets(
     yield from open_buckets.values()
 
 
-def _send(bucket: _Bucket) -> _Sent:
+def _send(bucket: _Bucket, group: distributed.ProcessGroup) -> _Sent:
     gradients = [item.grad for item in bucket.parameters]
     present = [gradient is not None for gradient in gradients]
     averages, work = average(
         [
             torch.zeros_like(item) if gradient is None else gradient
             for item, gradient in zip(bucket.parameters, gradients, strict=True)
-        ]
+        ],
+        group,
     )
     for parameter in bucket.parameters:
         parameter.grad = None

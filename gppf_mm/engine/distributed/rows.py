@@ -95,7 +95,9 @@ class RowReducer:
 
     def _average_losses(self) -> None:
         losses = self._rows.losses
-        if losses:
-            averages, work = average([losses[task] for task in self._trained])
+        # Equal on all ranks: a task whose loss was not finite is dropped on all.
+        tasks = [task for task in self._trained if task in losses]
+        if tasks:
+            averages, work = average([losses[task] for task in tasks])
             work.wait()
-            losses.update(zip(self._trained, averages, strict=True))
+            losses.update(zip(tasks, averages, strict=True))

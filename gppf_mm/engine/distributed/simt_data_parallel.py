@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 from gppf_mm.registry import MODEL_WRAPPERS
 from gppf_mm.utils.batches import batches_of
 
-from .averaging import average
+from .averaging import average, broadcast_state
 from .control import ControlGroup
 from .reducer import GradientReducer
 from .rows import RowReducer
@@ -40,10 +40,7 @@ class SIMTDataParallel(nn.Module):
     def __init__(self, module: nn.Module, bucket_mib: float = 25) -> None:
         super().__init__()
         self.module = module
-        for value in module.state_dict(keep_vars=True).values():
-            # What is no tensor is extra state, empty as yet.
-            if isinstance(value, Tensor) and not is_sharded(value):
-                distributed.broadcast(value.detach(), src=0)
+        broadcast_state(module)
         self._control = ControlGroup()
         self._reducer = GradientReducer(
             [item for item in module.parameters() if not is_sharded(item)],
@@ -84,8 +81,7 @@ class SIMTDataParallel(nn.Module):
         self._skip_nonfinite()
         if updates:
             log_vars.update(module.combine(optim_wrapper))
-            optim_wrapper.step()
-            optim_wrapper.zero_grad()
+            module.take_step(optim_wrapper)
         _average_changes(statistics, before)
         return log_vars
 

@@ -75,6 +75,30 @@ def test_an_overflow_skips_the_step(name: str, amp: type[OptimWrapper]) -> None:
     assert not optimizer.state
 
 
+@pytest.mark.parametrize("name", [None, "UPGrad"])
+def test_a_step_without_any_finite_loss_is_none(
+    name: str | None, amp: type[OptimWrapper]
+) -> None:
+    model = build_tiny(OVERLAPPING, weighting=name and dict(type=name))
+    wrapper = amp(
+        optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
+        loss_scale=4.0,
+        dtype="bfloat16",
+        clip_grad=dict(max_norm=1.0),
+    )
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    bad = tiny_batches()
+    for _, targets in bad.values():
+        targets.fill_(torch.nan)
+    model.train_step(bad, wrapper)
+    for key, value in model.named_parameters():
+        assert torch.equal(value, before[key])
+    model.train_step(tiny_batches(), wrapper)
+    assert not torch.equal(
+        model.tasks["one"].head.weight, before["tasks.one.head.weight"]
+    )
+
+
 def poisoned() -> dict[str, tuple[Tensor, Tensor]]:
     data = tiny_batches()
     data["two"][1].fill_(torch.nan)
