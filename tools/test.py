@@ -13,7 +13,6 @@ from gppf_mm.apis import (
     kind_errors,
     load_config,
     name_missing_data,
-    order_tasks,
     read_checkpoint,
     select_tasks,
     set_work_dir,
@@ -21,6 +20,7 @@ from gppf_mm.apis import (
 )
 from gppf_mm.engine.runner.building import unwrap
 from gppf_mm.registry import RUNNERS
+from gppf_mm.utils.loading import order_tasks
 
 
 def parse_args() -> argparse.Namespace:
@@ -82,7 +82,7 @@ def main() -> None:
         metrics_files = dump_predictions(cfg, args.out)
         draw_predictions(cfg, args.show_dir, args.interval)
         content = read_checkpoint(args.checkpoint)
-        order_tasks(cfg, content)
+        order_tasks(cfg, content["state_dict"])
         cfg.load_from, cfg.resume = args.checkpoint, False
         with name_missing_data(cfg, ["test"]):
             runner = RUNNERS.build(cfg)

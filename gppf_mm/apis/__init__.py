@@ -1,6 +1,11 @@
 """What tools, notebooks and tests call: configs, checkpoints, models."""
 
-from .checkpoint import check_checkpoint, init_model, order_tasks, read_checkpoint
+from .checkpoint import (
+    check_checkpoint,
+    init_model,
+    read_checkpoint,
+    require_checkpoint,
+)
 from .command_line import DICT_ACTION_HELP, kind_errors, short_path
 from .config import load_config, read_config, select_tasks, set_work_dir
 from .data import name_missing_data
@@ -22,9 +27,9 @@ __all__ = [
     "kind_errors",
     "load_config",
     "name_missing_data",
-    "order_tasks",
     "read_checkpoint",
     "read_config",
+    "require_checkpoint",
     "resume_hint",
     "select_tasks",
     "set_work_dir",

@@ -14,7 +14,12 @@ from torch import nn
 
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.loading import load_whole, state_differences
+from gppf_mm.utils.loading import (
+    load_whole,
+    order_tasks,
+    saved_tasks,
+    state_differences,
+)
 from gppf_mm.utils.sharded_files import read_folder
 
 # What decides which plan is drawn from the same parameters.
@@ -42,7 +47,7 @@ def init_model(
     scope = cfg.get("default_scope", "gppf_mm")
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     if content is not None:
-        order_tasks(cfg, content)
+        order_tasks(cfg, content["state_dict"])
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(deepcopy(cfg.model))
     if content is not None and checkpoint is not None:
@@ -103,21 +108,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(state_dict=content)
 
 
-def order_tasks(cfg: Config, content: Mapping[str, Any]) -> None:
-    """Put a config's tasks in the order in which a checkpoint was trained with them.
-
-    MMEngine sorts the keys of the config that it writes beside the checkpoints. The
-    order decides which task names the shared parameters, hence that of the groups.
-
-    Args:
-        cfg: The config, changed in place unless its tasks are others.
-        content: What `read_checkpoint` returned.
-    """
-    tasks, trained = cfg.model.tasks, _tasks(content["state_dict"])
-    if sorted(tasks) == sorted(trained):
-        cfg.model.tasks = {task: tasks[task] for task in trained}
-
-
 def check_checkpoint(
     model: nn.Module, cfg: Config, content: Mapping[str, Any], path: str | Path
 ) -> None:
@@ -142,7 +132,7 @@ def check_checkpoint(
             "that tools/train.py wrote with this config. A stock checkpoint may start "
             "a training, as `model.lego.init.checkpoint`."
         )
-    tasks = [_tasks(found), _tasks(expected)]
+    tasks = [saved_tasks(found), saved_tasks(expected)]
     # MMEngine sorts the keys of the configs that it writes.
     if sorted(tasks[0]) != sorted(tasks[1]):
         raise ValueError(
@@ -157,11 +147,6 @@ def check_checkpoint(
             "beside its checkpoints."
         )
     _check_routing(cfg, content, path)
-
-
-def _tasks(state: Mapping[str, Any]) -> list[str]:
-    names = [name.split(".")[1] for name in state if name.startswith("tasks.")]
-    return list(dict.fromkeys(names))
 
 
 def _check_routing(cfg: Config, content: Mapping[str, Any], path: str | Path) -> None:

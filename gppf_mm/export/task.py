@@ -4,8 +4,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from gppf_mm.apis import check_checkpoint, init_model, order_tasks, read_checkpoint
-from gppf_mm.utils.loading import load_whole
+from gppf_mm.apis import check_checkpoint, init_model, read_checkpoint
+from gppf_mm.utils.loading import load_whole, order_tasks
 from gppf_mm.utils.messages import check_names
 
 from .config import export_config
@@ -41,7 +41,7 @@ def export_task(
     out = check_out(out)
     stock = export_config(cfg, task)
     content = read_checkpoint(checkpoint)
-    order_tasks(cfg, content)
+    order_tasks(cfg, content["state_dict"])
     model = init_model(cfg)
     check_checkpoint(model, cfg, content, checkpoint)
     load_whole(model, content["state_dict"])

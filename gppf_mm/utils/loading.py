@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.config import Config
 from torch import Tensor, nn
 
 
@@ -57,3 +58,24 @@ def state_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> 
         for kind, names in kinds.items()
         if names
     )
+
+
+def saved_tasks(state: Mapping[str, Any]) -> list[str]:
+    """Return the tasks of a multi-task model's state dict, in their order."""
+    names = [name.split(".")[1] for name in state if name.startswith("tasks.")]
+    return list(dict.fromkeys(names))
+
+
+def order_tasks(cfg: Config | dict[str, Any], state: Mapping[str, Any]) -> None:
+    """Put a config's tasks in the order in which a checkpoint was trained with them.
+
+    MMEngine sorts the keys of the config that it writes beside the checkpoints. The
+    order decides which task names the shared parameters, hence that of the groups.
+
+    Args:
+        cfg: The config, changed in place unless its tasks are others.
+        state: The checkpoint's state dict.
+    """
+    tasks, trained = cfg["model"]["tasks"], saved_tasks(state)
+    if sorted(tasks) == sorted(trained):
+        cfg["model"]["tasks"] = {task: tasks[task] for task in trained}

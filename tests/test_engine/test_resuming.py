@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 from torch import nn
@@ -96,6 +97,37 @@ def test_halves_are_removed(tmp_path: Path):
         (tmp_path / name).touch()
     remove_partial(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"iter_2.pth", "a.partial"}
+
+
+def test_tasks_in_another_order_are_refused(tmp_path: Path):
+    def model(*tasks: str) -> nn.Module:
+        return nn.ModuleDict(
+            dict(tasks=nn.ModuleDict({task: nn.Linear(2, 2) for task in tasks}))
+        )
+
+    saved = model("seg", "det").state_dict()
+    torch.save(content(state_dict=saved), tmp_path / "x.pth")
+    check_resumable(str(tmp_path / "x.pth"), model("seg", "det"))
+    with pytest.raises(ValueError, match=r"in another order, \['seg', 'det'\]"):
+        check_resumable(str(tmp_path / "x.pth"), model("det", "seg"))
+
+
+def test_the_config_of_the_work_dir_resumes_bit_by_bit(tmp_path: Path):
+    """MMEngine has sorted its keys."""
+    options = {"train_cfg.max_iters": 4, "default_hooks.checkpoint.interval": 2}
+    cfg = tiny_config(tmp_path, options)
+    RUNNERS.build(cfg).train()
+    whole = torch.load(tmp_path / "iter_4.pth", weights_only=False)
+
+    dumped = Config.fromfile(next(tmp_path.glob("*.py")))
+    assert list(dumped.model.tasks) != list(cfg.model.tasks)
+    dumped.update(
+        resume=True, load_from=str(tmp_path / "iter_2.pth"), work_dir=f"{tmp_path}/new"
+    )
+    RUNNERS.build(dumped).train()
+    resumed = torch.load(tmp_path / "new/iter_4.pth", weights_only=False)
+    for part in ("state_dict", "optimizer"):
+        torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
 
 
 @HOOKS.register_module(force=True)

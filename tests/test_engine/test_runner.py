@@ -278,6 +278,27 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             lambda cfg: cfg.train_dataloader.seg.update(batch_sizes=3),
             r"`train_dataloader\.seg` has an unknown key.*Did you mean 'batch_size'",
         ),
+        (
+            lambda cfg: cfg.train_dataloader.det.dataset.metainfo.update(
+                classes=("nowhere",)
+            ),
+            r"`train_dataloader\.det\.dataset` has no sample.*metainfo\.classes",
+        ),
+        (
+            lambda cfg: cfg.param_scheduler[0].pop("by_epoch"),
+            r"`param_scheduler` has a LinearLR that counts epochs",
+        ),
+        (
+            lambda cfg: cfg.default_hooks.checkpoint.update(by_epoch=True),
+            r"`default_hooks\.checkpoint\.by_epoch` is True",
+        ),
+        (
+            lambda cfg: cfg.update(
+                custom_hooks=[dict(type="EMAHook", begin_iter=2)],
+                model=dict(cfg.model, weighting=dict(type="UW")),
+            ),
+            r"`custom_hooks` has an EMAHook.*`model\.weighting`",
+        ),
     ],
 )
 def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):

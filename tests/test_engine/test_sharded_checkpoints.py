@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
-from gppf_mm.apis import init_model, read_checkpoint
+from gppf_mm.apis import enable_resume, init_model, read_checkpoint
 from gppf_mm.engine.runner.checkpoints import find_latest_checkpoint
 from gppf_mm.engine.runner.resuming import check_resumable
 from gppf_mm.export import export_state_dict
@@ -51,7 +51,7 @@ def run_all(rank: int, folder: Path) -> None:
         cfg = config(folder / name)
         cfg.model_wrapper_cfg = wrapper
         if start:
-            cfg.load_from, cfg.resume = str(folder / start), True
+            enable_resume(cfg, str(folder / start))
         if name == "folders":
             cfg.default_hooks.checkpoint.max_keep_ckpts = 2
         if name != "full":

@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from mmengine.hooks import Hook
+from torch import nn
 
 from gppf_mm.engine.hooks import TaskHook
 from gppf_mm.models import GPPF
@@ -24,6 +26,7 @@ class Witness(Hook):
     def before_val(self, runner) -> None:
         self.seen["model"] = runner.model
         self.seen["iter"] = runner.iter
+        self.seen["weights"] = stacked(runner.model.backbone)
         # Fails if the weights are not in place.
         self.seen["features"] = runner.model.extract_feat(torch.ones(1, 3, 64, 64))
 
@@ -31,6 +34,17 @@ class Witness(Hook):
         self, runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         self.seen |= dict(index=batch_idx, batch=data_batch, outputs=outputs)
+
+
+def weights_of(model: GPPF, task: str) -> torch.Tensor:
+    """Return copies of the weights that a task's backbone has, in one piece."""
+    with model.activate(task) as stock:
+        return stacked(stock.backbone)
+
+
+def stacked(backbone: nn.Module) -> torch.Tensor:
+    convs = (item for item in backbone.modules() if isinstance(item, nn.Conv2d))
+    return torch.cat([conv.weight.flatten() for conv in convs])
 
 
 def test_the_stock_hook_gets_the_task_s_own_model_batch_and_values():
@@ -57,3 +71,24 @@ def test_the_stock_hook_gets_the_task_s_own_model_batch_and_values():
     hook.before_train_iter(runner, 4, dict(det="d"))
     hook.after_train_iter(runner, 4, dict(det="d"), {"det/loss": 2, "loss": 2})
     assert seen["index"] == 3
+
+
+def test_before_a_validation_the_weights_are_those_of_the_validation():
+    router = dict(type="gppf_mm.TopKRouter", k=1, noise=1.0, group="layer")
+    model = GPPF(task_configs(), dict(num_units=4, router=router)).train()
+    with torch.no_grad():
+        for parameter in model.network.bank.parameters():
+            parameter.normal_()
+    hook = TaskHook("seg", dict(type="gppf_mm.Witness"))
+    with torch.no_grad():
+        hook.before_val(SimpleNamespace(model=model, iter=0))
+        assert model.network.training
+        noisy = weights_of(model, "seg")
+        expected = weights_of(model.eval(), "seg")
+    assert torch.equal(hook.hook.seen["weights"], expected)
+    assert not torch.equal(noisy, expected)
+
+
+def test_a_hook_of_which_nothing_would_be_called_is_refused():
+    with pytest.raises(ValueError, match=r"EmptyCacheHook for task 'seg'.*before_val"):
+        TaskHook("seg", dict(type="EmptyCacheHook"))

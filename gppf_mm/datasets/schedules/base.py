@@ -21,7 +21,7 @@ class TaskSchedule(ABC):
         ValueError: If a number of batches is none, or its task unknown.
 
     Attributes:
-        tasks: The tasks, in the order of the config.
+        tasks: The tasks, in the order of `model.tasks`.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TaskSchedule(ABC):
 
     @abstractmethod
     def trained(self, step: int, seed: int) -> Sequence[str]:
-        """Return the tasks that a step trains, in the order of the config."""
+        """Return the tasks that a step trains, in the order of `model.tasks`."""
 
     @abstractmethod
     def turns(self, step: int, seed: int) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ from .base import TaskSchedule
 
 @DATA_SAMPLERS.register_module()
 class RoundRobinSchedule(TaskSchedule):
-    """Each step trains one task, in the order of the config and over again.
+    """Each step trains one task, in the order of `model.tasks` and over again.
 
     Args:
         sizes: The samples in each task's training set, by task.

@@ -30,7 +30,8 @@ class Interrupted(KeyboardInterrupt):
 class InterruptHook(Hook):
     """Saves a checkpoint and ends the run after SIGINT or SIGTERM.
 
-    Ctrl-C, ``scancel`` and a preempted job let the present step end. Then the run's
+    Ctrl-C, ``scancel`` and a preempted job let the present optimizer step end, all of
+    its iterations if gradients accumulate. Then the run's
     ``CheckpointHook`` saves, and training ends with `Interrupted`; resumed, it goes on
     as if nothing had happened. In a distributed run it is enough that one rank is told.
     A second signal ends the run at once, without a checkpoint. A signal that comes
@@ -61,7 +62,8 @@ class InterruptHook(Hook):
             Interrupted: After the checkpoint has been saved.
         """
         signum = self._agree()
-        if not signum:
+        # Gradients that wait for more are in no checkpoint.
+        if not signum or not runner.optim_wrapper.should_update():
             return
         step = runner.iter + 1
         savers = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]

@@ -10,6 +10,15 @@ from torch import nn
 from gppf_mm.engine.runner.building import unwrap
 from gppf_mm.registry import HOOKS
 
+_POINTS = (
+    "before_train",
+    "before_train_epoch",
+    "before_val",
+    "before_test",
+    "before_train_iter",
+    "after_train_iter",
+)
+
 
 @HOOKS.register_module()
 class TaskHook(Hook):
@@ -18,22 +27,45 @@ class TaskHook(Hook):
     The model is whole while the hook runs: the task's weights lie in its backbone. All
     else that the hook asks of the runner is the run's. Points that get batches or
     outputs get the task's own, and none that a step calls if it did not train the task.
+    Before validation and test the weights are those of evaluation, without noise.
     The run is one epoch, so a hook that counts epochs has no meaning here.
+
+    Points of a hook other than those below are not called.
 
     Args:
         task: The task.
         hook: The stock hook's config, with its ``_scope_``.
+
+    Raises:
+        ValueError: If the stock hook acts at none of these points.
     """
 
     def __init__(self, task: str, hook: Mapping[str, Any]) -> None:
         self.task = task
         self.hook: Hook = HOOKS.build(dict(hook))
         self.priority = self.hook.priority
+        kind = type(self.hook)
+        if all(getattr(kind, name) is getattr(Hook, name) for name in _POINTS):
+            raise ValueError(
+                f"TaskHook has a {kind.__name__} for task {task!r}, which acts at none "
+                f"of the points that one task has in a multi-task run: "
+                f"{', '.join(_POINTS)}. Add it to the run's `custom_hooks` instead."
+            )
 
     def _call(self, runner: Runner, point: str, **arguments: Any) -> None:
         model = unwrap(runner.model)
         with model.activate(self.task) as stock:
             getattr(self.hook, point)(_TaskRunner(runner, stock), **arguments)
+
+    def _call_evaluating(self, runner: Runner, point: str) -> None:
+        """Call the stock hook on the weights that the evaluation after it has."""
+        network = unwrap(runner.model).network
+        training = network.training
+        network.eval()
+        try:
+            self._call(runner, point)
+        finally:
+            network.train(training)
 
     def _rests(self, data_batch: Any) -> bool:
         """Return whether the schedule leaves the task out of the step."""
@@ -49,11 +81,11 @@ class TaskHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Call the stock hook."""
-        self._call(runner, "before_val")
+        self._call_evaluating(runner, "before_val")
 
     def before_test(self, runner: Runner) -> None:
         """Call the stock hook."""
-        self._call(runner, "before_test")
+        self._call_evaluating(runner, "before_test")
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None

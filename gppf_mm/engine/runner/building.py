@@ -6,10 +6,11 @@ from inspect import signature
 
 from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gppf_mm.datasets import AnnotationStore
@@ -44,6 +45,32 @@ def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
             "the bank already, as `model.lego.norm` says. Take it out, and give the "
             "tasks' backbones norm_cfg=dict(type='SyncBN')."
         )
+
+
+def check_ema(hooks: Iterable[Hook], model: nn.Module) -> None:
+    """Refuse an average of what is no tensor.
+
+    Args:
+        hooks: The run's hooks.
+        model: Its model.
+
+    Raises:
+        ValueError: If an EMAHook would copy the whole state of a model whose task
+            weighting remembers more than tensors.
+    """
+    state = model.state_dict().values()
+    if all(isinstance(value, Tensor) for value in state):
+        return
+    for hook in hooks:
+        if isinstance(hook, EMAHook) and (
+            hook.begin_iter or hook.begin_epoch or hook.ema_cfg.get("update_buffers")
+        ):
+            raise ValueError(
+                "`custom_hooks` has an EMAHook that copies the model's whole state, "
+                "and what `model.weighting` remembers is not all tensors. Leave its "
+                "`begin_iter`, `begin_epoch` and `update_buffers` out, or take "
+                "`model.weighting` out."
+            )
 
 
 def task_names(runner: Runner) -> tuple[str, ...]:
@@ -108,6 +135,9 @@ def build_loaders(
 
     Returns:
         The loaders by task.
+
+    Raises:
+        ValueError: If a data set has no sample.
     """
     loaders = {}
     folder = runner.cfg.get("annotation_store")
@@ -117,12 +147,26 @@ def build_loaders(
         if store is not None and isinstance(cfg.get("dataset"), Mapping):
             cfg["dataset"] = dict(type=store.build, cfg=cfg["dataset"])
         with DefaultScope.overwrite_default_scope(cfg.pop("_scope_", None)):
-            loaders[task] = runner.build_dataloader(
-                cfg,
-                seed=runner.seed,
-                diff_rank_seed=runner._randomness_cfg.get("diff_rank_seed", False),
-            )
+            try:
+                loaders[task] = runner.build_dataloader(
+                    cfg,
+                    seed=runner.seed,
+                    diff_rank_seed=runner._randomness_cfg.get("diff_rank_seed", False),
+                )
+            except ValueError as error:
+                # What NumPy says when a stock data set joins its samples.
+                if "need at least one array" not in str(error):
+                    raise
+                raise ValueError(_no_samples(f"{where}.{task}.dataset")) from error
     return loaders
+
+
+def _no_samples(where: str) -> str:
+    return (
+        f"`{where}` has no sample. Its annotation file or folder was read, but either "
+        f"it names no image, or none of its classes is in `{where}.metainfo.classes` "
+        "(by default those of the recipe's own set), or its filter leaves none."
+    )
 
 
 def restartable(cfg: dict) -> dict:
@@ -137,9 +181,9 @@ def restartable(cfg: dict) -> dict:
         cfg.pop(key, None)
     cfg["num_workers"] = 0
     sampler = cfg.get("sampler")
-    if isinstance(sampler, dict) and str(sampler.get("type")).endswith(
-        "InfiniteSampler"
-    ):
+    kind = sampler.get("type") if isinstance(sampler, dict) else None
+    # A name, with or without its scope, or the class in a lazy-import config.
+    if str(getattr(kind, "__name__", kind)).endswith("InfiniteSampler"):
         sampler["type"] = "DefaultSampler"
         if "batch_sampler" not in cfg:
             cfg["drop_last"] = True

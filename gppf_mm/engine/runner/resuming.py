@@ -7,12 +7,13 @@ from typing import Any
 from zipfile import is_zipfile
 
 import torch
+from mmengine.config import Config
 from torch import nn
 
-from gppf_mm.utils.loading import state_differences
+from gppf_mm.utils.loading import order_tasks, saved_tasks, state_differences
 from gppf_mm.utils.sharded_files import outline_folder
 
-from .checkpoints import remove
+from .checkpoints import find_latest_checkpoint, remove
 
 _REMEDY = (
     "Remove it and give --resume again, for the one before it, or name a checkpoint "
@@ -44,13 +45,36 @@ def check_resumable(path: str, model: nn.Module) -> None:
             f"{type(content).__name__} without {missing[0]!r}, and is no checkpoint of "
             f"a training run. {_REMEDY}"
         )
-    differences = state_differences(content["state_dict"], model.state_dict())
+    state = model.state_dict()
+    differences = state_differences(content["state_dict"], state)
+    saved, present = saved_tasks(content["state_dict"]), saved_tasks(state)
+    if not differences and saved != present:
+        differences = f"its tasks are in another order, {saved} instead of {present}"
     if differences:
         raise ValueError(
             f"The checkpoint {path!r} cannot be resumed from, for it is of another "
             f"model: {differences}. {_REMEDY} Weights alone start a training as "
             "`load_from` or `model.lego.init.checkpoint`."
         )
+
+
+def order_as_saved(cfg: Config | dict[str, Any]) -> None:
+    """Put the tasks of a run that resumes in the order of its checkpoint.
+
+    MMEngine sorts the keys of the config that it writes beside the checkpoints, and
+    optimizer states follow the order of the tasks.
+
+    Args:
+        cfg: The run's config, changed in place.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read; see `check_resumable`.
+    """
+    if not cfg.get("resume") or not cfg["model"].get("tasks"):
+        return
+    path = cfg.get("load_from") or find_latest_checkpoint(Path(cfg["work_dir"]))
+    if path and Path(path).exists():
+        order_tasks(cfg, _mapping(_read(path)).get("state_dict", {}))
 
 
 def _read(path: str) -> Any:

@@ -9,19 +9,21 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
 
 from gppf_mm.engine.distributed import SIMTFullyShardedDataParallel
+from gppf_mm.engine.distributed.averaging import broadcast_state
 from gppf_mm.models.compilation import compile_networks
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
-from .building import check_sync_bn, unwrap
+from .building import check_ema, check_sync_bn, unwrap
 from .checkpoints import find_latest_checkpoint
 from .config_text import CachedTextConfig
-from .resuming import check_resumable, remove_partial
+from .iterations import check_schedulers, count_iterations
+from .resuming import check_resumable, order_as_saved, remove_partial
 from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
 from .writing import write_checkpoint
 
@@ -47,7 +49,11 @@ class SIMTRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> "SIMTRunner":
-        """Build a runner from a config; see ``Runner.from_cfg``."""
+        """Build a runner from a config; see ``Runner.from_cfg``.
+
+        One that resumes has its tasks in the order in which they were trained before.
+        """
+        order_as_saved(cfg)
         return super().from_cfg(
             CachedTextConfig.of(cfg) if isinstance(cfg, Config) else cfg
         )
@@ -77,6 +83,7 @@ class SIMTRunner(Runner):
         built = super().build_optim_wrapper(optim_wrapper)
         if self._is_sharded:
             prepare_sharded(self.model, built, self.hooks)
+        check_ema(self.hooks, unwrap(self.model))
         return built
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -102,17 +109,31 @@ class SIMTRunner(Runner):
         with own_signals():
             return super().train()
 
+    def build_param_scheduler(
+        self, scheduler: dict | list
+    ) -> list[_ParamScheduler] | dict[str, list[_ParamScheduler]]:
+        """Build the schedulers, none of which may count epochs; see ``Runner``."""
+        built = super().build_param_scheduler(scheduler)
+        check_schedulers(built)
+        return built
+
     def _init_model_weights(self) -> None:
         if self._is_sharded:
             self.model.init_weights()
-        else:
-            super()._init_model_weights()
+            return
+        unwrap(self.model).init_weights()
+        if self.distributed:
+            broadcast_state(unwrap(self.model))
 
     def register_default_hooks(
         self, hooks: dict[str, Hook | dict] | None = None
     ) -> None:
-        """Register MMEngine's default hooks and `InterruptHook`; see ``Runner``."""
-        hooks = {"interrupt": dict(type="gppf_mm.InterruptHook"), **(hooks or {})}
+        """Register MMEngine's default hooks and `InterruptHook`; see ``Runner``.
+
+        They count iterations, and a checkpoint is saved every 1000 by default.
+        """
+        hooks = count_iterations(hooks)
+        hooks = {"interrupt": dict(type="gppf_mm.InterruptHook"), **hooks}
         super().register_default_hooks(hooks)
 
     def scale_lr(

@@ -69,7 +69,8 @@ class SIMTTrainLoop(BaseLoop):
         check_names("train_dataloader", dataloader, task_names(runner))
         # Tasks that a transfer keeps as they are may have a loader, of a `_base_`, say.
         trained = unwrap(runner.model).trained_tasks
-        dataloader = {task: dataloader[task] for task in dataloader if task in trained}
+        # In the model's order, which a checkpoint tells, whatever the loaders' is.
+        dataloader = {task: dataloader[task] for task in trained if task in dataloader}
         check_tasks("train_dataloader", dataloader, trained)
         check_loader_cfgs("train_dataloader", dataloader)
         if int(max_iters) != max_iters or max_iters < 1:
@@ -147,11 +148,12 @@ class SIMTTrainLoop(BaseLoop):
         """
         for task, seconds in self.dataloader.data_times.items():
             self.runner.message_hub.update_scalar(f"train/{task}/data_time", seconds)
+        # Before the hooks, which may look at the step's plan.
+        unwrap(self.runner.model).network.set_step(self._iter)
         self.runner.call_hook(
             "before_train_iter", batch_idx=self._iter, data_batch=data_batch
         )
         seed_everything(derive_seed(self.runner.seed, "step", get_rank(), self._iter))
-        unwrap(self.runner.model).network.set_step(self._iter)
         outputs = self.runner.model.train_step(
             data_batch, optim_wrapper=self.runner.optim_wrapper
         )

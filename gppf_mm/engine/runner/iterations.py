@@ -1,0 +1,71 @@
+"""Keeping a run of iterations free of what counts epochs.
+
+The whole of a SIMT run is one epoch. MMEngine's hooks and schedulers count epochs
+unless they are told otherwise, and would wait for the end of the run in silence.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.optim import _ParamScheduler
+
+Hooks = Mapping[str, Hook | dict[str, Any] | None]
+_FLAGS = dict(logger="log_metric_by_epoch", checkpoint="by_epoch")
+_DEFAULTS = dict(
+    logger=dict(type="LoggerHook"),
+    # As often as `SIMTTrainLoop` validates by default (our choice).
+    checkpoint=dict(type="CheckpointHook", interval=1000),
+)
+
+
+def count_iterations(hooks: Hooks | None) -> dict[str, Any]:
+    """Let logger and checkpoint hook count iterations unless they are told otherwise.
+
+    Args:
+        hooks: ``default_hooks`` of a config.
+
+    Returns:
+        The same with these two.
+
+    Raises:
+        ValueError: If one of them is to count epochs.
+    """
+    found: dict[str, Any] = {**_DEFAULTS, **(hooks or {})}
+    for name, flag in _FLAGS.items():
+        hook = found[name]
+        if not isinstance(hook, Mapping):
+            continue  # None, for no such hook, or one that is built.
+        if hook.get(flag, False):
+            raise ValueError(
+                f"`default_hooks.{name}.{flag}` is {hook[flag]!r}, but the whole of a "
+                "multi-task run is one epoch, for its tasks have epochs of different "
+                "lengths. Expected False, and intervals in iterations."
+            )
+        found[name] = {**hook, flag: False}
+    return found
+
+
+def check_schedulers(
+    schedulers: list[_ParamScheduler] | dict[str, list[_ParamScheduler]],
+) -> None:
+    """Refuse schedulers that would take one step in the whole run.
+
+    Args:
+        schedulers: Those of the run, or of each of several optimizers.
+
+    Raises:
+        ValueError: If one counts epochs and not validations or iterations.
+    """
+    groups: Iterable[list[_ParamScheduler]] = (
+        schedulers.values() if isinstance(schedulers, dict) else [schedulers]
+    )
+    for scheduler in (item for group in groups for item in group):
+        # What looks at a metric takes its steps at validations.
+        if scheduler.by_epoch and not getattr(scheduler, "need_val_args", False):
+            raise ValueError(
+                f"`param_scheduler` has a {type(scheduler).__name__} that counts "
+                "epochs, but the whole of a multi-task run is one epoch, for its "
+                "tasks have epochs of different lengths. Give it by_epoch=False, and "
+                "`begin`, `end` and the like in iterations."
+            )

@@ -1,0 +1,36 @@
+"""Hooks of a run that is one epoch."""
+
+import pytest
+from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import CheckpointHook, LoggerHook
+
+from gppf_mm.engine.runner.building import restartable
+from gppf_mm.engine.runner.iterations import count_iterations
+
+
+def test_logger_and_checkpoint_hook_count_iterations():
+    built = CheckpointHook(interval=3)
+    for hooks in (None, {}, dict(timer=None), dict(logger=dict(type="LoggerHook"))):
+        found = count_iterations(hooks)
+        assert found["logger"] == dict(type="LoggerHook", log_metric_by_epoch=False)
+        assert found["checkpoint"]["by_epoch"] is False
+    found = count_iterations(
+        dict(checkpoint=dict(type="CheckpointHook", interval=7), logger=None)
+    )
+    assert found["checkpoint"]["interval"] == 7
+    assert found["logger"] is None
+    assert count_iterations(dict(checkpoint=built))["checkpoint"] is built
+
+
+def test_epochs_are_refused():
+    hook = dict(type=LoggerHook, log_metric_by_epoch=True)
+    with pytest.raises(ValueError, match=r"`default_hooks\.logger\.log_metric_by"):
+        count_iterations(dict(logger=hook))
+
+
+@pytest.mark.parametrize("kind", [InfiniteSampler, "InfiniteSampler", "mmengine.I"])
+def test_an_infinite_sampler_may_be_a_class(kind: type | str):
+    kind = "mmengine.InfiniteSampler" if kind == "mmengine.I" else kind
+    cfg = restartable(dict(batch_size=2, sampler=dict(type=kind, shuffle=True)))
+    assert cfg["sampler"] == dict(type="DefaultSampler", shuffle=True)
+    assert cfg["drop_last"]
