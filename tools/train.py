@@ -14,6 +14,7 @@ from gppf_mm.apis import (
     kind_errors,
     load_config,
     name_missing_data,
+    require_checkpoint,
     resume_hint,
     set_work_dir,
 )
@@ -69,6 +70,8 @@ def main() -> None:
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
         enable_resume(cfg, args.resume)
+        if cfg.get("load_from"):
+            require_checkpoint(cfg.load_from)
     command = ["python", *sys.argv]
     hint = resume_hint(command, cfg, args.resume)
     with kind_errors(hint), name_missing_data(cfg, ["train", "val"]):

@@ -85,6 +85,8 @@ def _remedy(path: str) -> str:
             script = tools / "dataset_converters" / f"{part}.py"
             if script.is_file():
                 folder = Path(*parts[: depth + 1])
+                if folder.is_dir():
+                    return f"Look into {folder}, or change the key."
                 return (
                     f"Make the set: python {short_path(script)} --out {folder} "
                     "(--help says what else it may need)."

@@ -64,10 +64,11 @@ def enable_resume(cfg: Config, checkpoint: str | None) -> None:
     Args:
         cfg: The config, changed in place.
         checkpoint: What ``--resume`` says: None for no such option, ``'auto'`` for the
-            last checkpoint in the work dir, or a file.
+            last checkpoint in the work dir, or a checkpoint: a file, or a folder if it
+            is sharded.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such checkpoint.
     """
     if checkpoint is None:
         return
@@ -75,9 +76,9 @@ def enable_resume(cfg: Config, checkpoint: str | None) -> None:
     if checkpoint == AUTO:
         cfg.load_from = None
         return
-    if not Path(checkpoint).is_file():
+    if not Path(checkpoint).exists():
         raise FileNotFoundError(
-            f"--resume names {checkpoint!r}, which is no file (seen from "
+            f"--resume names {checkpoint!r}, which is not there (seen from "
             f"{Path.cwd()}). Give a checkpoint, or --resume alone for the last one in "
             "the work dir."
         )

@@ -1,5 +1,6 @@
 """A task's config as its stock library writes it."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -83,9 +84,23 @@ def _training(cfg: Config, task: str, scope: str) -> dict[str, Any]:
     return dict(
         train_cfg=loop,
         train_dataloader=in_scope(loader, scope),
-        optim_wrapper=in_scope(cfg.optim_wrapper, scope),
+        optim_wrapper=in_scope(_with_own_rules(cfg.optim_wrapper, task), scope),
         param_scheduler=in_scope(cfg.get("param_scheduler"), scope),
     )
+
+
+def _with_own_rules(wrapper: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return an optimizer wrapper with the rules of one task's recipe alone."""
+    wrapper = dict(wrapper)
+    kind = wrapper.get("constructor")
+    if str(kind).rpartition(".")[2] != "MultiTaskOptimWrapperConstructor":
+        return wrapper
+    rules = (wrapper.pop("paramwise_cfg", None) or {}).get("tasks") or {}
+    del wrapper["constructor"]
+    own = rules.get(task) or {}
+    return wrapper | {
+        key: own[key] for key in ("constructor", "paramwise_cfg") if own.get(key)
+    }
 
 
 def _runtime(cfg: Config, task: str, scope: str) -> dict[str, Any]:

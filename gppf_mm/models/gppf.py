@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 from mmengine.config import ConfigDict
@@ -22,7 +21,7 @@ from .parts import (
     names_by_parameter,
     part_paths,
 )
-from .protocol import check_task_model
+from .protocol import build_task_model, check_task_model
 from .regularizers import build_regularizers
 from .simt_step import SIMTModel
 from .sync_bn import revert_sync_bn
@@ -139,7 +138,7 @@ class GPPF(SIMTModel):
         self._task_cfgs = {task: ConfigDict(cfg) for task, cfg in tasks.items()}
         self._init = init
         self.tasks = nn.ModuleDict(
-            {task: MODELS.build(deepcopy(cfg)) for task, cfg in self._task_cfgs.items()}
+            {task: build_task_model(task, cfg) for task, cfg in self._task_cfgs.items()}
         )
         for task, model in self.tasks.items():
             check_task_model(task, model)

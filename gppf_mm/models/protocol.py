@@ -1,9 +1,13 @@
 """What a model has to offer to be a task."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Protocol, runtime_checkable
 
 from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
+
+from gppf_mm.registry import MODELS
 
 
 @runtime_checkable
@@ -29,6 +33,26 @@ class TaskModel(Protocol):
 
     def test_step(self, data: Any) -> list:
         """Return the predictions for a batch, as the task's metrics take them."""
+
+
+def build_task_model(task: str, cfg: Mapping[str, Any]) -> nn.Module:
+    """Build a task's stock model.
+
+    Args:
+        task: The task, for the error.
+        cfg: The stock config of its model.
+
+    Raises:
+        ValueError: If the stock classes do not take the config.
+    """
+    try:
+        return MODELS.build(deepcopy(cfg))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"`model.tasks.{task}` cannot be built: {type(error).__name__}: "
+            f"{' '.join(str(error).split())} Mend the recipe's `model`, or what the "
+            "task's `cfg_options` change in it."
+        ) from error
 
 
 def check_task_model(task: str, model: nn.Module) -> None:

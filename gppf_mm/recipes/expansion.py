@@ -16,6 +16,15 @@ from .task import TaskConfig, expand_task
 # The keys that expansion takes away.
 RECIPE_KEYS = ("tasks", "lego", "backbone", "share")
 _MODEL_KEYS = ("type", "lego", "loss_weights", "tasks", "parts", "share")
+_OVERRIDE = "Override what a recipe brings by the task's `cfg_options`"
+# Where else the same is said.
+_INSTEAD = {
+    "model.lego": "Write `lego` beside `tasks`, not under `model`",
+    "model.share": "Write `share` beside `tasks`, not under `model`",
+    "model.loss_weights": "Give each task its `loss_weight`",
+    "model.parts": "Give each task its `parts`",
+}
+_CONSTRUCTOR = "MultiTaskOptimWrapperConstructor"
 _MADE_KEYS = (
     "train_dataloader",
     "val_dataloader",
@@ -63,8 +72,8 @@ def expand(cfg: Config) -> Config:
     if clash:
         raise ValueError(
             f"The config has both `tasks` and `{clash[0]}`, which `tasks` makes. "
-            "Override what a recipe brings by the task's `cfg_options`, or write the "
-            "expanded config by hand without `tasks`."
+            f"{_INSTEAD.get(clash[0], _OVERRIDE)}, or write the expanded config by "
+            "hand without `tasks`."
         )
     if not isinstance(made.get("lego"), Mapping):
         raise ValueError(
@@ -114,6 +123,7 @@ def _complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
         if made.get(f"{stage}_dataloader"):
             made.setdefault(f"{stage}_cfg", {})
     train_cfg = made.get("train_cfg") or {}
+    _check_length(train_cfg)
     max_iters = train_cfg.get("max_iters")
     if "optim_wrapper" not in made and max_iters:
         made["optim_wrapper"] = dict(
@@ -132,6 +142,7 @@ def _complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
             type="CheckpointHook", by_epoch=False, interval=interval, max_keep_ckpts=2
         ),
     )
+    hooks.setdefault("routing", dict(type="gppf_mm.RoutingHook"))
     hooks.setdefault(
         "logger", dict(type="LoggerHook", interval=50, log_metric_by_epoch=False)
     )
@@ -139,6 +150,16 @@ def _complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
     if task_hooks:
         made["custom_hooks"] = [*(made.get("custom_hooks") or []), *task_hooks]
     _add_imports(made, expanded)
+
+
+def _check_length(train_cfg: Mapping[str, Any]) -> None:
+    """Require the number of iterations, unless the config does not train."""
+    if "max_epochs" in train_cfg or (train_cfg and "max_iters" not in train_cfg):
+        raise ValueError(
+            f"`train_cfg` has {', '.join(train_cfg)}; expected `max_iters`, the steps "
+            "of the whole run, and no epochs: those of its tasks have different "
+            "lengths. For example train_cfg=dict(max_iters=90000, val_interval=5000)."
+        )
 
 
 def _schedule(max_iters: int) -> list[dict[str, Any]]:
@@ -151,8 +172,15 @@ def _schedule(max_iters: int) -> list[dict[str, Any]]:
 
 
 def _add_rules(wrapper: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
-    """Keep the recipes' optimizer rules, unless the config has rules of its own."""
+    """Keep the recipes' optimizer rules, unless the config has rules of its own.
+
+    Those of the tasks' constructor, for the router, say, go beside them.
+    """
     rules = {task: item.rules for task, item in expanded.items() if item.rules}
+    if str(wrapper.get("constructor")).rpartition(".")[2] == _CONSTRUCTOR:
+        paramwise_cfg = wrapper.get("paramwise_cfg") or {}
+        wrapper["paramwise_cfg"] = {"tasks": rules, **paramwise_cfg}
+        return
     own = [key for key in ("constructor", "paramwise_cfg") if wrapper.get(key)]
     scaled = [
         task for task, item in rules.items() if {"lr_mult", "decay_mult"} & {*item}
@@ -164,7 +192,7 @@ def _add_rules(wrapper: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> N
             "of them out."
         )
     if not own:
-        wrapper["constructor"] = "gppf_mm.MultiTaskOptimWrapperConstructor"
+        wrapper["constructor"] = f"gppf_mm.{_CONSTRUCTOR}"
         wrapper["paramwise_cfg"] = dict(tasks=rules)
 
 

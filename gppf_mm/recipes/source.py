@@ -9,6 +9,14 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+# Packages and their modules, where one could be taken for the other.
+_MODULES = dict(
+    mmdetection="mmdet",
+    mmsegmentation="mmseg",
+    mmpretrain="mmpretrain",
+    mmpose="mmpose",
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -75,6 +83,13 @@ def load_recipe(
     if cfg.get("data_preprocessor"):
         model.setdefault("data_preprocessor", cfg.data_preprocessor)
     scope = scope or cfg.get("default_scope") or _scope_of_type(model.type) or library
+    close = get_close_matches(str(scope), _MODULES.values(), n=1)
+    if close and close[0] != scope and not find_spec(scope.partition(".")[0]):
+        raise ValueError(
+            f"The recipe {name!r} is of the registry scope {scope!r}, by the task's "
+            "`scope` or its own `default_scope`, and there is no such library. Did "
+            f"you mean {close[0]!r}?"
+        )
     if scope is None:
         raise ValueError(
             f"The recipe {name!r} does not say which library it is of: it has no "
@@ -148,10 +163,16 @@ def _configs(library: str) -> Path:
         folder = Path(location) / ".mim" / "configs"
         if folder.is_dir():
             return folder
+    close = get_close_matches(_MODULES.get(library, library), _MODULES.values(), n=1)
+    remedy = (
+        f"Did you mean '{close[0]}::'?"
+        if close and close[0] != library
+        else f"Install it, for example by `mim install {library}`."
+    )
     raise FileNotFoundError(
         f"The recipe library {library!r} is {'without configs' if spec else 'missing'}"
         ": expected an installed OpenMMLab library, such as 'mmdet', 'mmseg' or "
-        f"'mmpretrain'. Install it, for example by `mim install {library}`."
+        f"'mmpretrain'. {remedy}"
     )
 
 

@@ -91,6 +91,23 @@ def test_training_that_only_this_package_has_is_left_out(cfg: Config):
     assert find_ours(stock.to_dict(), "") is None
 
 
+def test_an_exported_task_is_trained_by_its_recipes_own_rules(cfg: Config):
+    rules = dict(
+        cls=dict(paramwise_cfg=dict(norm_decay_mult=0.0), lr_mult=2.0),
+        det=dict(constructor="mmdet.LayerDecayOptimizerConstructor"),
+    )
+    cfg.optim_wrapper.update(
+        constructor="gppf_mm.MultiTaskOptimWrapperConstructor",
+        paramwise_cfg=dict(tasks=rules, router=dict(lr=0.1)),
+    )
+    stock = export_config(cfg, "cls").optim_wrapper
+    assert stock.paramwise_cfg == dict(norm_decay_mult=0.0)
+    assert "constructor" not in stock
+    stock = export_config(cfg, "det").optim_wrapper
+    assert stock.constructor == "mmdet.LayerDecayOptimizerConstructor"
+    assert "paramwise_cfg" not in export_config(cfg, "seg").optim_wrapper
+
+
 def test_scope_comes_from_the_type_if_need_be(cfg: Config):
     del cfg.model.tasks.cls["_scope_"]
     with pytest.raises(ValueError, match=r"`model\.tasks\.cls` does not say"):

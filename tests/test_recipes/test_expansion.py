@@ -149,6 +149,23 @@ def test_optimizer_rules_of_a_recipe_are_kept():
     assert rules.paramwise_cfg == load_recipe(swin).cfg.optim_wrapper.paramwise_cfg
 
 
+def test_rules_for_the_router_go_beside_those_of_recipes():
+    cfg = Config(named())
+    cfg.pop("backbone")
+    name = "mmdet::detr/detr_r50_8xb2-150e_coco.py"
+    cfg.tasks = dict(det=dict(config=name))
+    cfg.optim_wrapper = dict(
+        type="OptimWrapper",
+        constructor="gppf_mm.MultiTaskOptimWrapperConstructor",
+        optimizer=dict(type="AdamW", lr=1e-3),
+        paramwise_cfg=dict(router=dict(lr=0.01)),
+    )
+    found = expand(cfg).optim_wrapper.paramwise_cfg
+    assert found.router.lr == 0.01
+    theirs = load_recipe(name).cfg.optim_wrapper.paramwise_cfg
+    assert found.tasks.det.paramwise_cfg == theirs
+
+
 def test_options_work_before_and_after_expansion(tmp_path: Path):
     file = tmp_path / "named.py"
     Config(named()).dump(file)
@@ -244,6 +261,32 @@ def test_a_hook_of_one_task_goes_along():
             ),
             r"`tasks\.det` has `lr_mult`.*`optim_wrapper\.paramwise_cfg`",
         ),
+        (
+            lambda c: c.update(model=dict(lego=dict(num_units=2))),
+            r"`model\.lego`.*Write `lego` beside `tasks`",
+        ),
+        (
+            lambda c: c.tasks.det.update(cfg_options={"optim_wrapper.optimizer.lr": 1}),
+            r"`tasks\.det\.cfg_options` has 'optim_wrapper\.optimizer\.lr'.*nothing",
+        ),
+        (
+            lambda c: c.tasks.det.update(cfg_options={"train_dataloder.batch_size": 1}),
+            r"Did you mean 'train_dataloader'",
+        ),
+        (
+            lambda c: c.tasks.det.update(
+                cfg_options={"train_dataloader.dataset.pipeline.9.type": "X"}
+            ),
+            r"`tasks\.det\.cfg_options` does not fit.*retinanet",
+        ),
+        (
+            lambda c: c.__setitem__("train_cfg", dict(max_epochs=12)),
+            r"`train_cfg` has max_epochs; expected `max_iters`",
+        ),
+        (
+            lambda c: c.__setitem__("train_cfg", dict(max_iter=12)),
+            r"`train_cfg` has max_iter; expected `max_iters`",
+        ),
     ],
 )
 def test_mistakes(edit: Any, message: str):
@@ -251,3 +294,11 @@ def test_mistakes(edit: Any, message: str):
     edit(cfg)
     with pytest.raises(ValueError, match=message):
         expand(cfg)
+
+
+def test_a_model_that_cannot_be_built_names_its_task():
+    cfg = Config(named())
+    cfg.tasks.det.cfg_options = {"model.bbox_head.num_clases": 3}
+    message = r"`model\.tasks\.det` cannot be built: TypeError:.*num_clases"
+    with pytest.raises(ValueError, match=message):
+        build(expand(cfg))

@@ -86,7 +86,9 @@ def test_reading_imports_no_library():
             FileNotFoundError,
             "Did you mean 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'",
         ),
-        ("mmdett::x.py", FileNotFoundError, "'mmdett' is missing"),
+        ("mmdett::x.py", FileNotFoundError, "'mmdett' is missing.*mean 'mmdet::'"),
+        ("mmsegmentation::x.py", FileNotFoundError, "Did you mean 'mmseg::'"),
+        ("mmnowhere::x.py", FileNotFoundError, "`mim install mmnowhere`"),
         ("nowhere/x.py", FileNotFoundError, "no recipe 'nowhere/x.py'"),
         ("mmdet::common/ms_3x_coco.py", ValueError, "has no `model`"),
     ],
@@ -94,6 +96,14 @@ def test_reading_imports_no_library():
 def test_mistakes(name: str, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         load_recipe(name)
+
+
+def test_a_scope_that_is_misspelt(tmp_path: Path):
+    (tmp_path / "x.py").write_text("model = dict(type='FCN')")
+    with pytest.raises(ValueError, match=r"scope 'mmsegg'.*mean 'mmseg'"):
+        load_recipe(str(tmp_path / "x.py"), scope="mmsegg")
+    # One of a user's own need not be a module.
+    assert load_recipe(str(tmp_path / "x.py"), scope="ours").scope == "ours"
 
 
 def test_a_broken_file_is_named(tmp_path: Path):

@@ -120,7 +120,7 @@ def test_unknown_argument_of_a_type_is_a_mistake(
     option = "model.tasks.cls.neck.kk=2"
     code, message = tool_main("train.py", CONFIG, "--cfg-options", option)
     assert code == 2
-    assert "The config cannot be built" in message
+    assert "`model.tasks.cls` cannot be built" in message
     assert "'kk'" in message
 
 
@@ -141,6 +141,12 @@ def test_resume_from_a_file_that_does_not_exist(tool_main: Main):
     code, message = tool_main("train.py", CONFIG, "--resume", "gone.pth")
     assert code == 2
     assert "'gone.pth'" in message
+
+
+def test_weights_that_do_not_exist_are_named_before_anything_is_built(tool_main: Main):
+    code, message = tool_main("train.py", CONFIG, "--cfg-options", "load_from=gone.pth")
+    assert code == 2
+    assert "no checkpoint 'gone.pth'" in message
 
 
 def test_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str]):

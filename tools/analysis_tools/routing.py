@@ -6,10 +6,11 @@ writes; without it that part is left out.
 """
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import DictAction
 
-from gppf_mm.analysis import routes_of_groups
+from gppf_mm.analysis import ROUTE_FILE, routes_of_groups
 from gppf_mm.apis import (
     DICT_ACTION_HELP,
     find_config,
@@ -60,6 +61,11 @@ def main() -> None:
             groups = find_task_groups(cfg, args.checkpoint, args.groups, args.task)
         page = write_routing(cfg, args.checkpoint, args.out, args.task)
     print(f"Written: {page}, with its pictures beside it")
+    if not (Path(args.checkpoint).parent / ROUTE_FILE).is_file():
+        print(
+            f"The run has no {ROUTE_FILE}, so how its routes moved is left out; "
+            "default_hooks=dict(routing=dict(type='gppf_mm.RoutingHook')) writes it."
+        )
     if groups:
         print("Groups:", " | ".join(", ".join(members) for members in groups))
         router = dict(type="gppf_mm.FixedRouter", routes=routes_of_groups(groups))
