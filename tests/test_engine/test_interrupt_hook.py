@@ -3,7 +3,6 @@
 import signal
 from types import SimpleNamespace
 
-import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
@@ -23,13 +22,14 @@ def test_gradients_that_wait_for_more_are_not_lost():
     wrapper = OptimWrapper(optimizer, accumulative_counts=3)
     runner = SimpleNamespace(optim_wrapper=wrapper, iter=0, hooks=[], logger=Log())
     hook = InterruptHook()
-    for told, ends in ((True, False), (False, False), (False, True)):
+    ended = []
+    for step in range(3):
         wrapper.update_params(layer(torch.ones(1, 2)).sum())
-        if told:
+        if step == 0:
             hook._remember(signal.SIGTERM, None)
-        if ends:
-            with pytest.raises(Interrupted):
-                hook.after_train_iter(runner, runner.iter)
-        else:
-            hook.after_train_iter(runner, runner.iter)
+        try:
+            hook.after_train_iter(runner, step)
+        except Interrupted:  # A KeyboardInterrupt, which would end the tests.
+            ended.append(step)
         runner.iter += 1
+    assert ended == [2]
