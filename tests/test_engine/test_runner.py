@@ -150,7 +150,10 @@ def test_accumulation_and_clipping(tmp_path: Path):
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint.pop("save_best")
     cfg.default_hooks.checkpoint.pop("rule")
+    cfg.default_hooks.checkpoint.interval = 3
     RUNNERS.build(cfg).train()
+    log = next(tmp_path.rglob("*.log")).read_text()
+    assert "A checkpoint every 3 iterations" in log
     # Five iterations: two steps of two, and the remainder.
     assert len(steps) == 3
     assert all(norm == pytest.approx(0.5, rel=1e-3) for norm in steps)

@@ -23,6 +23,19 @@ class CheckpointHook(StockCheckpointHook):
     keep_ckpt_ids: deque[int]
     max_keep_ckpts: int
 
+    def before_train(self, runner: Runner) -> None:
+        """Warn of checkpoints that would lack gradients; see the stock hook."""
+        super().before_train(runner)
+        counts = runner.optim_wrapper._accumulative_counts
+        if not self.by_epoch and self.interval > 0 and self.interval % counts:
+            runner.logger.warning(
+                f"A checkpoint every {self.interval} iterations "
+                "(`default_hooks.checkpoint.interval`) comes between two optimizer "
+                f"steps of {counts} (`optim_wrapper.accumulative_counts`) and lacks "
+                "the gradients that wait for more: a run that is resumed from it ends "
+                "with other weights. Choose a multiple."
+            )
+
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict[str, Any]
     ) -> None:

@@ -15,7 +15,7 @@ from .tasks import TASKS
 from .variants import Variant
 
 ITERATIONS, WARM_UP = 1200, 100
-QUICK_ITERATIONS = 30
+QUICK_ITERATIONS = 20
 # Exit code of a run that another process has; BSD's EX_TEMPFAIL.
 BUSY = 75
 Split = Literal["tune", "test"]
