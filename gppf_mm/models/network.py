@@ -122,6 +122,11 @@ class LegoNetwork(nn.Module):
         """Names of the bank's parameters that a task's recipe does not train."""
         return self._skeletons[task].frozen
 
+    def groups_of(self, task: str) -> frozenset[str]:
+        """Names of the routing groups that a task's parameters are in."""
+        names = self.shared_names(task)
+        return frozenset(self.groups[name] for name in names if name in self.groups)
+
     def active_parameters(self, task: str) -> list[nn.Parameter]:
         """Return what of bank and router a task trains in the present step."""
         trained = frozenset(self.shared_names(task)) - self.frozen_names(task)
@@ -210,13 +215,14 @@ class LegoNetwork(nn.Module):
         Returns:
             The weights and running statistics by name, tied ones by all their names.
             In evaluation mode without gradients they are kept and returned again until
-            a unit, the router or the mode changes.
+            a unit, the router, the step or the mode changes.
         """
         if plan is not None:
             return self._weights.of(task, plan)
         if self.training or torch.is_grad_enabled():
             return self._weights.of(task, self.draw(task))
-        return self._weights.kept(task, self.draw, self.router.parameters_of(task))
+        routes, step = self.router.parameters_of(task), self.step_of(task)
+        return self._weights.kept(task, self.draw, routes, step)
 
     @contextmanager
     def activate(self, task: str, plan: RoutingPlan | None = None) -> Iterator[None]:

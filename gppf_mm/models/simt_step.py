@@ -155,9 +155,7 @@ class SIMTModel(TaskStep):
         log = self._combine_rows(optim_wrapper)
         network = self.network
         network.rest_frozen_routes()
-        log |= regularize(
-            self.regularizers, network.router, network.iteration, optim_wrapper
-        )
+        log |= regularize(self.regularizers, network, optim_wrapper)
         return log
 
     def _combine_rows(self, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:

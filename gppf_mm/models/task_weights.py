@@ -74,6 +74,7 @@ class TaskWeights:
         task: str,
         draw: Callable[[str], RoutingPlan],
         routes: Sequence[nn.Parameter],
+        step: int,
     ) -> dict[str, Tensor]:
         """Return a task's weights as they were, unless a source has changed.
 
@@ -81,14 +82,15 @@ class TaskWeights:
             task: The task.
             draw: Draws its plan, where the weights are made anew.
             routes: What of the router the plan depends on.
+            step: The step that the plan is for.
         """
-        if task not in self._kept or self._kept[task].is_stale():
+        if task not in self._kept or self._kept[task].is_stale(step):
             plan = draw(task)
             weights = self.of(task, plan, frozenset())
             names = frozenset(self._skeletons[task].names)
             sources: list[Tensor] = [*self.sources(plan, names), *routes]
             sources += self._statistics.active(plan, self._norms[task])
-            self._kept[task] = CachedWeights(weights, sources)
+            self._kept[task] = CachedWeights(weights, sources, step)
         return self._kept[task].weights
 
     def forget(self) -> None:

@@ -246,6 +246,16 @@ def test_kept_weights_are_renewed(model: GPPF, change) -> None:
             assert features(model, task, images).isfinite().all()
 
 
+def test_kept_weights_follow_the_step() -> None:
+    router = dict(type="SoftRouter", init_std=1.0, temperature=[(0, 4.0), (9, 0.1)])
+    model = build_gppf(router, lego=dict(init=dict(perturbation=0.5))).eval()
+    with torch.no_grad():
+        for step in (9, 0):
+            model.network.set_step(step)
+            found, expected = model.network.weights("cls"), naive_state(model, "cls")
+            assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
 def test_kept_weights_follow_the_dtype(model: GPPF) -> None:
     model.eval()
     features(model, "cls", torch.randn(2, 3, 64, 64))

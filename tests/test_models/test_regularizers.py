@@ -11,7 +11,10 @@ from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import Tensor
 
 from gppf_mm.models import BalanceLoss, EntropyLoss, SharingLoss
+from gppf_mm.models.origins import StepOrigins
 from gppf_mm.models.regularizers import RoutingRegularizer
+from gppf_mm.models.regularizers.regularize import regularize
+from tests.stand_ins import build_gppf
 from tests.tiny_tasks import HARD, NAMES, TOP2, build_tiny, step_gradients, tiny_batches
 
 LOSSES: dict[str, RoutingRegularizer] = {
@@ -201,6 +204,69 @@ def test_groups_with_nothing_to_choose_take_no_part() -> None:
     assert all(log[f"router/{name}"].isfinite() for name in ("balance", "entropy"))
     for task in NAMES:
         assert found[f"network.router.logits.{task}"].isfinite().all()
+
+
+def regularized(model: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return what regularizers alone do to the logits, and the log."""
+    logits = model.network.router.logits
+    for parameter in logits.values():
+        parameter.grad = torch.zeros_like(parameter)
+    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    log = regularize(model.regularizers, model.network, optim)
+    return {task: parameter.grad for task, parameter in logits.items()}, log
+
+
+def test_each_group_counts_by_its_own_number_of_units() -> None:
+    router = dict(type="SoftRouter", init_std=1.0, group="layer")
+    model = build(router=router, num_units=[("backbone.0", 2), ("*", 4)])
+    rows = {
+        task: item.detach().clone().requires_grad_()
+        for task, item in model.network.router.logits.items()
+    }
+    total = torch.zeros(())
+    for row, units in enumerate(model.network.router.group_units):
+        p = torch.stack([item[None, row, :units] for item in rows.values()]).softmax(-1)
+        total = total + 0.5 * (
+            0.3 * naive("balance", p)
+            + 0.2 * naive("apart", p)
+            + 0.2 * naive("sharp", p)
+        )
+    total.backward()
+    assert_equal(regularized(model)[0], {task: row.grad for task, row in rows.items()})
+
+    for parameter in model.network.router.logits.values():
+        parameter.data.zero_()
+    log = regularized(model)[1]
+    assert log["router/balance"] == pytest.approx(0, abs=1e-6)
+    assert log["router/entropy"] == pytest.approx(1)
+
+
+def test_a_task_counts_only_where_it_has_a_part() -> None:
+    router = dict(type="gppf_mm.SoftRouter", init_std=1.0, group="stage")
+    lego = dict(regularizers=[*ALL[:2], dict(type="gppf_mm.EntropyLoss", weight=1)])
+    model = build_gppf(router, share=("backbone", "neck"), lego=lego)
+    network = model.network
+    found, _ = regularized(model)
+    for task, gradient in found.items():
+        own = network.groups_of(task)
+        there = torch.tensor([group in own for group in network.router.groups])
+        assert gradient[there].abs().amax(1).min() > 0
+        assert (gradient[~there] == 0).all()
+    # The necks that only the detector has are of no one else's making.
+    before = found["det"]
+    network.router.logits["cls"].data[~there] += 5
+    torch.testing.assert_close(regularized(model)[0]["det"], before)
+
+
+def test_the_temperature_is_that_of_a_task_s_own_place_in_the_schedule() -> None:
+    router = dict(TOP2, temperature=[(0, 4.0), (10, 1.0)])
+    model = build(router=router)
+    network = model.network
+    network.origins = StepOrigins(NAMES)
+    for task in NAMES:
+        network.origins.set(task, 10)
+    found, _ = regularized(model)
+    assert_equal(found, expected(temperature=1.0))
 
 
 def test_mixed_precision_leaves_them_as_they_are(

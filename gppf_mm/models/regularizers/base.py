@@ -36,7 +36,9 @@ class RoutingRegularizer(nn.Module):
 
         Args:
             probabilities: Of shape ``(tasks, groups, K)``, with the sum 1 over the
-                units; those that every task has in its mix are left out.
+                units; those that every task has in its mix are left out. The groups
+                have as many units, and all of these tasks have them; others come in
+                another call, and count in the mean by their number.
 
         Returns:
             A scalar.

@@ -46,11 +46,13 @@ class SharingLoss(RoutingRegularizer):
     def forward(self, probabilities: Tensor) -> Tensor:
         """See `RoutingRegularizer.forward`."""
         tasks = probabilities.shape[0]
+        if tasks < 2:
+            return 0 * probabilities.sum()  # No pair.
         units = normalize(probabilities, dim=-1)
         # The square of a sum is the sum over all pairs, each task with itself too.
         alike = (
             units.sum(dim=0).square().sum(dim=-1).mean()
             - units.square().sum(dim=-1).sum(dim=0).mean()
         )
-        cosine = alike / max(tasks * (tasks - 1), 1)
+        cosine = alike / (tasks * (tasks - 1))
         return cosine if self.direction == "apart" else 1 - cosine

@@ -141,18 +141,3 @@ class LearnedRouter(BaseRouter):
         """
         scores = self.logits[task] / self.schedules["temperature"](step)
         return self.present(scores).softmax(dim=-1)
-
-    def choices(self, logits: Tensor, step: int) -> Tensor:
-        """Return the softmax over the units that are a choice: all but shared ones.
-
-        Args:
-            logits: Of shape ``(..., groups, K)``.
-            step: The training iteration, for the temperature.
-
-        Returns:
-            Probabilities of shape ``(..., K - shared_units)``, without the groups that
-            have shared units alone.
-        """
-        scores = self.present(logits / self.schedules["temperature"](step))
-        some = [count > self.shared_units for count in self.group_units]
-        return scores[..., some, self.shared_units :].softmax(dim=-1)
