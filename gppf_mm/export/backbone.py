@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from gppf_mm.apis import read_checkpoint
 from gppf_mm.models import LegoBackbone
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.loading import state_differences
+from gppf_mm.utils.loading import load_whole, state_differences
 
 from .files import ExportedTask, check_out, write_export
 from .meta import export_meta
-from .scope import find_ours, in_scope
+from .scope import find_ours, in_scope, others_imports
 from .weights import own, plan_weights
 
 _OURS = "gppf_mm"
 # First values, which the checkpoint replaces; they may name files that are gone.
-_FIRST_VALUES = ("transfer", "init", "init_cfg")
+_FIRST_VALUES = ("init", "init_cfg")
 _NOT_KEPT = ("work_dir", "load_from", "resume", "launcher", "experiment_name", "cfg")
 _KEPT = (
     *("tta_model", "tta_pipeline", "custom_imports"),
@@ -99,10 +99,8 @@ def stock_config(cfg: Config) -> Config:
     # Besides, a config may have variables of its own, and what only this run needed.
     plain = {key: plain[key] for key in _KEPT if plain.get(key) is not None}
     plain["model"] = in_scope(model, scope)
-    imports = dict(plain.pop("custom_imports", None) or {})
-    names = [name for name in imports.get("imports", ()) if not _is_ours(name)]
-    if names:
-        plain["custom_imports"] = dict(imports, imports=names)
+    if imports := others_imports(plain.pop("custom_imports", None)):
+        plain["custom_imports"] = imports
     hooks = plain.pop("custom_hooks", None) or ()
     if hooks := [hook for hook in hooks if not find_ours(hook, "")]:
         plain["custom_hooks"] = hooks
@@ -114,10 +112,6 @@ def stock_config(cfg: Config) -> Config:
             f"has. Use a part of {scope} there."
         )
     return Config(plain)
-
-
-def _is_ours(name: str) -> bool:
-    return name.partition(".")[0] == _OURS
 
 
 def _is_lego(value: Any) -> bool:
@@ -142,8 +136,12 @@ def _skeleton(lego: Mapping) -> Mapping:
     return lego["skeleton"]
 
 
-def _without_first_values(lego: Mapping) -> Mapping:
-    return {key: item for key, item in lego.items() if key not in _FIRST_VALUES}
+def _without_first_values(lego: Mapping, found: Mapping[str, Tensor]) -> Mapping:
+    dropped = {*_FIRST_VALUES}
+    # With a transfer, the checkpoint tells where the schedules of routes began.
+    if not any(name.endswith("network.origins.steps") for name in found):
+        dropped.add("transfer")
+    return {key: item for key, item in lego.items() if key not in dropped}
 
 
 def _build(model: dict[str, Any], scope: str) -> nn.Module:
@@ -156,7 +154,9 @@ def _stock_state(
     cfg: Config, stock: Config, found: Mapping[str, Tensor], path: str
 ) -> "OrderedDict[str, Tensor]":
     """Assemble the weights of each lego backbone among those of the others."""
-    lego = _replaced(cfg.to_dict()["model"], _without_first_values)
+    lego = _replaced(
+        cfg.to_dict()["model"], lambda item: _without_first_values(item, found)
+    )
     model = _build(lego, cfg.default_scope)
     if differences := state_differences(found, model.state_dict()):
         raise ValueError(
@@ -164,7 +164,7 @@ def _stock_state(
             f"the model has {differences}. Use the config that the run wrote beside "
             "its checkpoints."
         )
-    model.load_state_dict(found)
+    load_whole(model, found)
     values = dict(model.state_dict())
     for place, module in model.named_modules():
         if isinstance(module, LegoBackbone):

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from gppf_mm.utils.messages import check_names
 from gppf_mm.visualization import stock_visualizer
 
-from .scope import find_ours, find_scope, in_scope
+from .scope import find_ours, find_scope, in_scope, others_imports
 
 # What draws predictions when the library's own test tool gets --show-dir.
 _VISUALIZATION_HOOKS = dict(
@@ -143,8 +143,8 @@ def _runtime(cfg: Config, task: str, scope: str) -> dict[str, Any]:
         load_from=None,
         resume=False,
     )
-    if cfg.get("custom_imports"):
-        parts["custom_imports"] = deepcopy(cfg.custom_imports)
+    if imports := others_imports(cfg.get("custom_imports")):
+        parts["custom_imports"] = imports
     return parts
 
 

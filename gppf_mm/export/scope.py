@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from gppf_mm.recipes.rewrite import imported_modules
+
 _OURS = "gppf_mm"
 
 
@@ -71,6 +73,20 @@ def _in_scope(value: Any, current: str, default: str) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_in_scope(item, current, default) for item in value)
     return value
+
+
+def others_imports(custom_imports: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a config's ``custom_imports`` without modules of this package.
+
+    Args:
+        custom_imports: What the config has.
+
+    Returns:
+        The others; nothing if there are none.
+    """
+    names = imported_modules(custom_imports or {})
+    names = [name for name in names if name.partition(".")[0] != _OURS]
+    return {**(custom_imports or {}), "imports": names} if names else {}
 
 
 def find_ours(value: Any, where: str) -> str | None:

@@ -93,6 +93,9 @@ def rank_routes(
         torch.manual_seed(seed)
         np.random.seed(seed)
         model = MODELS.build(model_cfg).to(device)
+        if hasattr(model.data_preprocessor, "batch_augments"):
+            # Mixed images have no labels that a probe could use.
+            model.data_preprocessor.batch_augments = None
         batches = _batches(model, loader_cfg, images, seed)
         scores = []
         for name in run.tasks:

@@ -48,8 +48,6 @@ def read_target(
     backbone["transfer"] = dict(checkpoint=checkpoint)
     backbone.pop("init", None)
     backbone.pop("init_cfg", None)
-    # Mixed images have no labels that a probe could use.
-    (stock.get("data_preprocessor") or {}).pop("batch_augments", None)
     return stock, _plain(loader), scope
 
 
@@ -66,11 +64,50 @@ def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
     task = task or new[0]
     stock = deepcopy(cfg.model.tasks[task].to_dict())
     scope = stock.get("_scope_") or cfg.get("default_scope", "gppf_mm")
-    network = {key: lego[key] for key in _NETWORK_KEYS if key in lego}
+    _check_alone(cfg, task)
+    network = {key: deepcopy(lego[key]) for key in _NETWORK_KEYS if key in lego}
+    # First values of several tasks' routes, which the trained run's replace.
+    for key in ("affinity", "initial_routes"):
+        network["router"].pop(key, None)
+    others = tuple(f"{part}." for part in cfg.model.get("share", ()))
+    _keep_backbone(network, tuple(name for name in others if name != "backbone."))
     stock["backbone"] = dict(
         type="gppf_mm.LegoBackbone", skeleton=stock["backbone"], **network
     )
     return stock, cfg.train_dataloader[task], scope
+
+
+def _check_alone(cfg: Config, task: str) -> None:
+    """Refuse what a backbone by itself cannot have."""
+    lego = cfg.model.get("lego") or {}
+    found = [f"model.parts.{task}"] if (cfg.model.get("parts") or {}).get(task) else []
+    found += ["model.lego.mismatch"] if lego.get("mismatch", "error") != "error" else []
+    if found:
+        raise ValueError(
+            f"Routes cannot be ranked with `{found[0]}`, for they are tried in a "
+            "LegoBackbone, which has a whole backbone and one task. Rank them with a "
+            "stock config that has model.backbone=dict(type='gppf_mm.LegoBackbone', "
+            "...) instead."
+        )
+
+
+def _keep_backbone(network: dict[str, Any], others: tuple[str, ...]) -> None:
+    """Drop rules for parts that a backbone by itself has not."""
+    if not others:
+        return
+    placement = network.get("placement")
+    if isinstance(placement, (list, tuple)):
+        network["placement"] = [
+            rule
+            for rule in placement
+            if isinstance(rule, str) or not str(rule[0]).startswith(others)
+        ]
+    if isinstance(network["num_units"], Mapping):
+        network["num_units"] = {
+            pattern: count
+            for pattern, count in network["num_units"].items()
+            if not pattern.startswith(others)
+        }
 
 
 def _plain(loader: Mapping[str, Any]) -> dict[str, Any]:

@@ -302,6 +302,13 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             ),
             r"`custom_hooks` has an EMAHook.*`model\.weighting`",
         ),
+        (
+            lambda cfg: (
+                cfg.update(custom_hooks=[dict(type="EMAHook", update_buffers=True)]),
+                cfg.model.lego.router.update(temperature=[(0, 2.0), (9, 1.0)]),
+            ),
+            r"EMAHook with `update_buffers`.*`model\.lego\.router\.temperature`",
+        ),
     ],
 )
 def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):

@@ -108,6 +108,16 @@ def test_an_exported_task_is_trained_by_its_recipes_own_rules(cfg: Config):
     assert "paramwise_cfg" not in export_config(cfg, "seg").optim_wrapper
 
 
+def test_imports_of_this_package_stay_behind(cfg: Config):
+    cfg.custom_imports = dict(
+        imports=["gppf_mm.models", "json"], allow_failed_imports=False
+    )
+    found = export_config(cfg, "cls").custom_imports
+    assert found == dict(imports=["json"], allow_failed_imports=False)
+    cfg.custom_imports.imports = "gppf_mm.models"
+    assert "custom_imports" not in export_config(cfg, "cls")
+
+
 def test_scope_comes_from_the_type_if_need_be(cfg: Config):
     del cfg.model.tasks.cls["_scope_"]
     with pytest.raises(ValueError, match=r"`model\.tasks\.cls` does not say"):

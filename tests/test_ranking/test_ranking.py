@@ -136,11 +136,17 @@ def test_the_tool_ranks_the_routes_of_a_run(
     loader = toy.train_dataloader.cls.to_dict()
     new = dict(default_scope="mmpretrain", model=stock, train_dataloader=loader)
     Config(new).dump("new.py")
+    # Mixed images have no label that a probe could use.
+    mixing = dict(augments=[dict(type="Mixup", alpha=1.0)])
+    one_hot = dict(stock["data_preprocessor"], num_classes=6)
+    mixed = dict(stock, train_cfg=mixing, data_preprocessor=one_hot)
+    Config(dict(new, model=mixed)).dump("mixing.py")
     path = str(REPO / "tools/analysis_tools/rank_routes.py")
     args = ["new.py", "run.pth", "--images", "16", "--out", "ranking.json"]
     monkeypatch.setattr("sys.argv", [path, *args])
     rankings = []
-    for _ in range(2):
+    for name in ("new.py", "mixing.py"):
+        monkeypatch.setattr("sys.argv", [path, name, *args[1:]])
         runpy.run_path(path, run_name="__main__")
         rankings.append(json.loads(Path("ranking.json").read_text()))
     ranking, again = rankings
@@ -165,6 +171,10 @@ def test_cells_of_a_new_task_beside_others(
     cfg.model.tasks.shop = cfg.model.tasks[task]
     cfg.train_dataloader.shop = cfg.train_dataloader[task]
     cfg.model.lego.transfer = dict(checkpoint="run.pth", new=dict(shop=None))
+    cfg.model.lego.router.affinity = [["det", "seg"]]
+    cfg.model.lego.router.initial_routes = dict(det=[1])
+    cfg.model.share = ("backbone", "neck")
+    cfg.model.lego.placement = [("neck.*", "private")]
     ranking = rank_routes(cfg, "run.pth", images=8)
     assert ranking.images == 8
     assert ranking.rows > 30

@@ -48,7 +48,7 @@ def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
 
 
 def check_ema(hooks: Iterable[Hook], model: nn.Module) -> None:
-    """Refuse an average of what is no tensor.
+    """Refuse an average of what is no tensor, or no weight.
 
     Args:
         hooks: The run's hooks.
@@ -56,15 +56,24 @@ def check_ema(hooks: Iterable[Hook], model: nn.Module) -> None:
 
     Raises:
         ValueError: If an EMAHook would copy the whole state of a model whose task
-            weighting remembers more than tensors.
+            weighting remembers more than tensors, or would save the routes of its
+            first step, as it does with ``update_buffers``, where routes change with
+            the step.
     """
-    state = model.state_dict().values()
-    if all(isinstance(value, Tensor) for value in state):
-        return
-    for hook in hooks:
-        if isinstance(hook, EMAHook) and (
-            hook.begin_iter or hook.begin_epoch or hook.ema_cfg.get("update_buffers")
-        ):
+    whole = all(isinstance(value, Tensor) for value in model.state_dict().values())
+    router = getattr(getattr(model, "network", None), "router", None)
+    schedules = getattr(router, "schedules", {})
+    moving = [name for name, schedule in schedules.items() if schedule.end]
+    for hook in (hook for hook in hooks if isinstance(hook, EMAHook)):
+        copies_buffers = hook.ema_cfg.get("update_buffers")
+        if copies_buffers and moving:
+            raise ValueError(
+                "`custom_hooks` has an EMAHook with `update_buffers`, which would save "
+                "the step at which the average began, and `model.lego.router."
+                f"{moving[0]}` follows the step. Leave `update_buffers` out: without "
+                "it buffers are copied."
+            )
+        if not whole and (hook.begin_iter or hook.begin_epoch or copies_buffers):
             raise ValueError(
                 "`custom_hooks` has an EMAHook that copies the model's whole state, "
                 "and what `model.weighting` remembers is not all tensors. Leave its "
