@@ -95,7 +95,8 @@ def expand(cfg: Config) -> Config:
         for key, value in item.parts.items():
             made.setdefault(key, {})[task] = value
     _complete(made, expanded)
-    return Config(made)
+    # With the name under which each start of the run writes it to the work dir.
+    return Config(made, filename=cfg.filename)
 
 
 def _model(

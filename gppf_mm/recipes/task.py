@@ -46,7 +46,7 @@ _TAKEN_KEYS = (
 )
 _TAKEN_RULES = ("constructor", "paramwise_cfg")
 # Loops whose work `MultiTaskValLoop` does for each task.
-_STOCK_LOOPS = (None, "ValLoop", "TestLoop")
+_STOCK_LOOPS = ("None", "ValLoop", "TestLoop")
 
 
 @dataclass
@@ -163,7 +163,9 @@ def _load(
                 f"`tasks.{task}.cfg_options`, as {{'model.backbone.depth': 18}}."
             )
         return load_recipe(entry["config"], options, entry.get("scope"))
-    recipe = load_recipe(entry["config"], None, entry.get("scope"))
+    # Before the model gets it; the rest waits for the model's new backbone.
+    first = {k: v for k, v in options.items() if k.startswith("data_preprocessor")}
+    recipe = load_recipe(entry["config"], first, entry.get("scope"))
     recipe.cfg.model = ConfigDict(
         replace_backbone(
             task,
@@ -243,7 +245,7 @@ def _evaluation(
         loop = (recipe.cfg.get(f"{stage}_cfg") or {}).get("type")
         if not isinstance(loader, Mapping) or not metrics:
             continue
-        if loop not in _STOCK_LOOPS:
+        if str(loop).rpartition(".")[2] not in _STOCK_LOOPS:
             notes.append(f"{stage}_cfg: its loop {loop} is for a run of its own")
             continue
         parts[f"{stage}_dataloader"] = _loader(loader, recipe.scope, entry, False)

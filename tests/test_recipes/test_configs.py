@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS
 
 from gppf_mm.apis import load_config
 from gppf_mm.registry import RUNNERS
@@ -81,6 +83,21 @@ def small_config(path: Path, work_dir: Path, evaluated: bool) -> Config:
     cfg.work_dir = str(work_dir)
     cfg.default_hooks.checkpoint = None
     return cfg
+
+
+def test_every_data_set_of_the_eight_tasks_is_there_to_evaluate(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Mmpretrain's class for a tree of folders refuses the split of its recipe."""
+    monkeypatch.chdir(workplace)
+    cfg = load_config(
+        next(path for path in CONFIGS if "r50" in path.stem and "8tasks" in path.stem)
+    )
+    for task in ("in21k", "places365"):
+        for stage in ("val", "test"):
+            with DefaultScope.overwrite_default_scope("mmpretrain"):
+                dataset = DATASETS.build(cfg[f"{stage}_dataloader"][task].dataset)
+            assert "/val/" in dataset[0]["data_samples"].img_path
 
 
 @pytest.mark.slow

@@ -131,6 +131,30 @@ def test_a_task_s_settings_reach_its_parts():
     assert full.train_dataloader.seg.dataset.data_root.startswith("data/")
 
 
+def test_a_lazy_recipe_keeps_its_evaluation(tmp_path: Path):
+    text = (
+        "from mmengine.runner import TestLoop, ValLoop\n"
+        "from mmpretrain.models import ImageClassifier\n"
+        "model = dict(type=ImageClassifier)\n"
+        "train_dataloader = dict(batch_size=2)\n"
+        "val_dataloader = dict(batch_size=2)\nval_evaluator = dict(type='Accuracy')\n"
+        "test_dataloader, test_evaluator = val_dataloader, val_evaluator\n"
+        "val_cfg, test_cfg = dict(type=ValLoop), dict(type=TestLoop)\n"
+    )
+    (tmp_path / "lazy.py").write_text(text)
+    cfg = Config(named())
+    cfg.pop("backbone")
+    cfg.tasks = dict(cls=dict(config=str(tmp_path / "lazy.py"), scope="mmpretrain"))
+    full = expand(cfg)
+    assert set(full.val_dataloader) == set(full.test_evaluator) == {"cls"}
+
+
+def test_a_preprocessor_beside_the_model_is_overridden_under_a_common_backbone():
+    cfg = Config(named())
+    cfg.tasks.cls.cfg_options = {"data_preprocessor.num_classes": 7}
+    assert expand(cfg).model.tasks.cls.data_preprocessor.num_classes == 7
+
+
 def test_options_of_the_model_go_along():
     cfg = Config(named())
     cfg.model = dict(weighting=dict(type="UW"), max_nonfinite=3)

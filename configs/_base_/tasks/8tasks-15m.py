@@ -12,7 +12,11 @@ tasks = dict(
             'data_preprocessor.num_classes': 10450,
             'train_dataloader.dataset.type': 'ImageNet21k',
             'val_dataloader.dataset.type': 'ImageNet21k',
+            'val_dataloader.dataset.split': '',
+            'val_dataloader.dataset.data_prefix': 'val',
             'test_dataloader.dataset.type': 'ImageNet21k',
+            'test_dataloader.dataset.split': '',
+            'test_dataloader.dataset.data_prefix': 'val',
         }),
     # ImageNet21k is mmpretrain's class for a folder tree with splits.
     places365=dict(
@@ -24,7 +28,11 @@ tasks = dict(
             'data_preprocessor.num_classes': 365,
             'train_dataloader.dataset.type': 'ImageNet21k',
             'val_dataloader.dataset.type': 'ImageNet21k',
+            'val_dataloader.dataset.split': '',
+            'val_dataloader.dataset.data_prefix': 'val',
             'test_dataloader.dataset.type': 'ImageNet21k',
+            'test_dataloader.dataset.split': '',
+            'test_dataloader.dataset.data_prefix': 'val',
         }),
     voc07=dict(
         config='mmpretrain::csra/resnet101-csra_1xb16_voc07-448px.py',
