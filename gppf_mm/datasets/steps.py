@@ -140,12 +140,13 @@ class StepDataset(Dataset):
         return self.collate_fns[task](samples)
 
     def _load(
-        self, task: str, index: int, place: tuple[int, int], faults: list[Fault]
+        self, task: str, index: Any, place: tuple[int, int], faults: list[Fault]
     ) -> Any:
         """Load a sample, or the first after it that can be loaded."""
-        dataset = self.datasets[task]
-        tried = (index + step for step in range(_TRIES))
-        for candidate in (number % len(dataset) for number in tried):
+        dataset, tries = self.datasets[task], [index]
+        if isinstance(index, int):  # A sampler of videos has pairs.
+            tries = [(index + step) % len(dataset) for step in range(_TRIES)]
+        for candidate in tries:
             seed_data(derive_seed(self.seed, self.rank, task, *place))
             try:
                 return dataset[candidate]
@@ -155,6 +156,6 @@ class StepDataset(Dataset):
                 faults.append((task, candidate, reason))
         raise RuntimeError(
             f"Task {task!r} cannot load sample {index} of its training set, nor the "
-            f"{_TRIES - 1} after it ({reason}). Check the files and the transforms in "
+            f"{len(tries) - 1} after it ({reason}). Check the files and transforms in "
             f"`train_dataloader.{task}.dataset.pipeline`."
         ) from last

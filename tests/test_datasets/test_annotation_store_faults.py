@@ -1,5 +1,6 @@
 """When annotations are parsed again, and what goes wrong with a store."""
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -317,3 +318,14 @@ def test_a_file_in_an_index_cannot_lead_elsewhere(cfg: dict, tmp_path: Path):
     index.write_text(json.dumps({**content, "entry": "../../../elsewhere"}))
     assert lines(cfg, folder) == ["one", "two", "a.png"]
     assert parsed(tmp_path) == 2
+
+
+def test_a_file_system_without_locks(
+    cfg: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(UnwritableStoreError, match="No locks available"):
+        lines(cfg, tmp_path / "store")

@@ -194,3 +194,24 @@ def _paths(batch: dict) -> dict[str, list[str]]:
         task: [sample.img_path for sample in part["data_samples"]]
         for task, part in batch.items()
     }
+
+
+class Videos(DefaultSampler):
+    """Yields pairs of a video and a frame, as mmdet's TrackImgSampler does."""
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((index // 2, index % 2) for index in super().__iter__())
+
+
+class Frames(NoisyDataset):
+    def __getitem__(self, index: tuple[int, int]) -> Any:
+        video, frame = index
+        return super().__getitem__(2 * video + frame)
+
+
+def test_an_index_may_be_a_pair():
+    dataset = Frames(10)
+    loader = DataLoader(dataset, 2, sampler=Videos(dataset), collate_fn=list)
+    with closing(SIMTDataLoader({"a": loader}, 0).iterate(0, 0)) as batches:
+        (step,) = islice(batches, 1)
+    assert len(step["a"]) == 2

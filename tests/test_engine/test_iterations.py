@@ -34,3 +34,17 @@ def test_an_infinite_sampler_may_be_a_class(kind: type | str):
     cfg = restartable(dict(batch_size=2, sampler=dict(type=kind, shuffle=True)))
     assert cfg["sampler"] == dict(type="DefaultSampler", shuffle=True)
     assert cfg["drop_last"]
+
+
+@pytest.mark.parametrize("kind", ["AspectRatioBatchSampler", None])
+def test_what_an_infinite_sampler_never_yields_is_dropped(kind: str | None):
+    infinite = dict(type="InfiniteSampler", shuffle=True)
+    batch_sampler = kind and dict(type=f"mmdet.{kind}")
+    cfg = dict(batch_size=2, sampler=infinite, batch_sampler=batch_sampler)
+    found = restartable(cfg)
+    assert (found["batch_sampler"] if kind else found)["drop_last"]
+    # Unless that is always the same, or asked for.
+    cfg = dict(batch_size=2, sampler=dict(infinite, shuffle=False))
+    assert not restartable(cfg)["drop_last"]
+    cfg = dict(batch_size=2, sampler=infinite, drop_last=False)
+    assert not restartable(cfg)["drop_last"]

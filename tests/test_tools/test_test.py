@@ -7,6 +7,9 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
+
+from gppf_mm.apis import find_config
 
 from .conftest import Evaluation, Run
 
@@ -25,6 +28,17 @@ def test_metrics_are_those_of_the_last_validation(run: Run, tested: Evaluation):
     assert {"det/coco/bbox_mAP_50", "seg/mIoU", "cls/accuracy/top1"} <= set(metrics)
     for name, value in metrics.items():
         assert value == pytest.approx(float(validated[name]), abs=1e-4), name
+
+
+def test_the_config_of_the_run_stays_as_it_was(run: Run, tested: Evaluation):
+    """That of a test, which may be of fewer tasks, is beside its log."""
+    (dumped,) = run.work_dir.glob("*.py")
+    assert find_config(run.checkpoint) == dumped
+    kept = Config.fromfile(dumped)
+    assert set(kept.test_dataloader) == set(kept.train_dataloader) == set(TASKS)
+    assert "show" not in dumped.read_text()
+    (beside_log,) = (path for path in run.work_dir.glob("*/*.py"))
+    assert "train_dataloader" not in Config.fromfile(beside_log)
 
 
 def test_predictions_are_dumped_per_task_for_every_image(tested: Evaluation):

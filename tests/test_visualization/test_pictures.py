@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from gppf_mm.engine.hooks import MultiTaskVisualizationHook
 from gppf_mm.visualization import (
     build_visualizer,
     draw_sample,
@@ -118,3 +119,12 @@ def test_montage_shows_every_row_in_full(tmp_path: Path):
 def test_montage_without_pictures(tmp_path: Path):
     with pytest.raises(ValueError, match="no picture to draw for 'det'"):
         plot_montage(dict(det=[]), tmp_path / "x.png", "Title")
+
+
+def test_pictures_of_images_of_one_name_do_not_replace_each_other(tmp_path: Path):
+    hook = MultiTaskVisualizationHook()
+    names = [
+        hook._name(tmp_path, DataSample(metainfo=dict(img_path=f"{at}/img/1.png")), at)
+        for at in range(4)
+    ]
+    assert len(set(names)) == 4

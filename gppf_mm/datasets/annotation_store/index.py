@@ -98,6 +98,13 @@ class Index:
         """
         file = self._open_lock(key)
         try:
+            self._lock(file)
+            yield
+        finally:
+            os.close(file)
+
+    def _lock(self, file: int) -> None:
+        try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -106,9 +113,8 @@ class Index:
                     logger="current",
                 )
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(file)
+        except OSError as error:  # Some network file systems have no locks.
+            raise UnwritableStoreError.of(self.home, error) from error
 
     def _open_lock(self, key: str) -> int:
         try:

@@ -141,11 +141,13 @@ class MultiTaskVisualizationHook(Hook):
                     )
 
     def _name(self, folder: Path, sample: BaseDataElement, index: int) -> Path:
-        """Name a picture like its image, and its folder if another has the name."""
+        """Name a picture like its image; by its folder or place if that is taken."""
         path = Path(sample.get("img_path") or f"{index:06d}")
         out_file = folder / f"{path.stem}.png"
         if out_file in self._names:
             out_file = folder / f"{path.parent.name}_{path.stem}.png"
+        if out_file in self._names:
+            out_file = folder / f"{path.stem}_{index:06d}.png"
         self._names.add(out_file)
         folder.mkdir(parents=True, exist_ok=True)
         return out_file

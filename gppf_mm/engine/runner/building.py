@@ -194,8 +194,13 @@ def restartable(cfg: dict) -> dict:
     # A name, with or without its scope, or the class in a lazy-import config.
     if str(getattr(kind, "__name__", kind)).endswith("InfiniteSampler"):
         sampler["type"] = "DefaultSampler"
-        if "batch_sampler" not in cfg:
-            cfg["drop_last"] = True
+        # Without shuffling, the same samples would be left out every time.
+        drops = sampler.get("shuffle", True)
+        batch_sampler = cfg.get("batch_sampler")
+        if batch_sampler is None:
+            cfg.setdefault("drop_last", drops)
+        elif str(batch_sampler.get("type")).endswith("AspectRatioBatchSampler"):
+            batch_sampler.setdefault("drop_last", drops)
     return cfg
 
 

@@ -117,6 +117,17 @@ class SIMTRunner(Runner):
         check_schedulers(built)
         return built
 
+    def dump_config(self) -> None:
+        """Write the config beside the checkpoints, if the run can train.
+
+        That of a test, which may have fewer tasks, goes to the folder of its log.
+        """
+        if self._train_dataloader is not None:
+            super().dump_config()
+        elif is_main_process():
+            name = Path(self.cfg.filename or f"{self.timestamp}.py").name
+            self.cfg.dump(Path(self.log_dir) / name)
+
     def _init_model_weights(self) -> None:
         if self._is_sharded:
             self.model.init_weights()
