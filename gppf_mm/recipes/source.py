@@ -84,7 +84,7 @@ def load_recipe(
         model.setdefault("data_preprocessor", cfg.data_preprocessor)
     scope = scope or cfg.get("default_scope") or _scope_of_type(model.type) or library
     close = get_close_matches(str(scope), _MODULES.values(), n=1)
-    if close and close[0] != scope and not find_spec(scope.partition(".")[0]):
+    if scope and close and close[0] != scope and not find_spec(scope.split(".")[0]):
         raise ValueError(
             f"The recipe {name!r} is of the registry scope {scope!r}, by the task's "
             "`scope` or its own `default_scope`, and there is no such library. Did "

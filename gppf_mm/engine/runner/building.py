@@ -6,11 +6,10 @@ from inspect import signature
 
 from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from gppf_mm.datasets import AnnotationStore
@@ -25,61 +24,6 @@ _LOADER_KEYS = ("_scope_", "num_batch_per_epoch", *signature(DataLoader).paramet
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside a distributed wrapper, or the model itself."""
     return model.module if is_model_wrapper(model) else model
-
-
-def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
-    """Refuse to replace batch norms whose values live in the bank.
-
-    Args:
-        cfg: The run's config, in which ``sync_bn`` would replace them.
-        model: Its model.
-
-    Raises:
-        ValueError: If it would.
-    """
-    network = getattr(model, "network", None)
-    moved = [] if network is None else list(network.statistics.buffers())
-    if moved and cfg.get("sync_bn") is not None:
-        raise ValueError(
-            "`sync_bn` replaces batch norms when their weights and statistics are in "
-            "the bank already, as `model.lego.norm` says. Take it out, and give the "
-            "tasks' backbones norm_cfg=dict(type='SyncBN')."
-        )
-
-
-def check_ema(hooks: Iterable[Hook], model: nn.Module) -> None:
-    """Refuse an average of what is no tensor, or no weight.
-
-    Args:
-        hooks: The run's hooks.
-        model: Its model.
-
-    Raises:
-        ValueError: If an EMAHook would copy the whole state of a model whose task
-            weighting remembers more than tensors, or would save the routes of its
-            first step, as it does with ``update_buffers``, where routes change with
-            the step.
-    """
-    whole = all(isinstance(value, Tensor) for value in model.state_dict().values())
-    router = getattr(getattr(model, "network", None), "router", None)
-    schedules = getattr(router, "schedules", {})
-    moving = [name for name, schedule in schedules.items() if schedule.end]
-    for hook in (hook for hook in hooks if isinstance(hook, EMAHook)):
-        copies_buffers = hook.ema_cfg.get("update_buffers")
-        if copies_buffers and moving:
-            raise ValueError(
-                "`custom_hooks` has an EMAHook with `update_buffers`, which would save "
-                "the step at which the average began, and `model.lego.router."
-                f"{moving[0]}` follows the step. Leave `update_buffers` out: without "
-                "it buffers are copied."
-            )
-        if not whole and (hook.begin_iter or hook.begin_epoch or copies_buffers):
-            raise ValueError(
-                "`custom_hooks` has an EMAHook that copies the model's whole state, "
-                "and what `model.weighting` remembers is not all tensors. Leave its "
-                "`begin_iter`, `begin_epoch` and `update_buffers` out, or take "
-                "`model.weighting` out."
-            )
 
 
 def task_names(runner: Runner) -> tuple[str, ...]:
@@ -183,14 +127,17 @@ def restartable(cfg: dict) -> dict:
 
     The SIMT loader starts the workers and repeats epochs, so the stock loader has no
     workers and an ``InfiniteSampler`` becomes the ``DefaultSampler`` of the same order.
-    The incomplete last batch, which an infinite sampler never yields, is dropped.
+    The incomplete last batch, which an infinite sampler never yields, is dropped,
+    unless the config says otherwise or does not shuffle.
     """
     cfg = deepcopy(cfg)
     for key in ("persistent_workers", *POOL_KEYS):
         cfg.pop(key, None)
     cfg["num_workers"] = 0
     sampler = cfg.get("sampler")
-    kind = sampler.get("type") if isinstance(sampler, dict) else None
+    if not isinstance(sampler, dict):
+        return cfg
+    kind = sampler.get("type")
     # A name, with or without its scope, or the class in a lazy-import config.
     if str(getattr(kind, "__name__", kind)).endswith("InfiniteSampler"):
         sampler["type"] = "DefaultSampler"

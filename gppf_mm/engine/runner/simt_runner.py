@@ -19,8 +19,9 @@ from gppf_mm.models.compilation import compile_networks
 from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
-from .building import check_ema, check_sync_bn, unwrap
+from .building import unwrap
 from .checkpoints import find_latest_checkpoint
+from .checks import check_ema, check_sync_bn
 from .config_text import CachedTextConfig
 from .iterations import check_schedulers, count_iterations
 from .resuming import check_resumable, order_as_saved, remove_partial

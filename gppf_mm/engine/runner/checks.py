@@ -1,0 +1,61 @@
+"""What MMEngine would do to a multi-task model, and must not."""
+
+from collections.abc import Iterable, Mapping
+
+from mmengine.hooks import EMAHook, Hook
+from torch import Tensor, nn
+
+
+def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
+    """Refuse to replace batch norms whose values live in the bank.
+
+    Args:
+        cfg: The run's config, in which ``sync_bn`` would replace them.
+        model: Its model.
+
+    Raises:
+        ValueError: If it would.
+    """
+    network = getattr(model, "network", None)
+    moved = [] if network is None else list(network.statistics.buffers())
+    if moved and cfg.get("sync_bn") is not None:
+        raise ValueError(
+            "`sync_bn` replaces batch norms when their weights and statistics are in "
+            "the bank already, as `model.lego.norm` says. Take it out, and give the "
+            "tasks' backbones norm_cfg=dict(type='SyncBN')."
+        )
+
+
+def check_ema(hooks: Iterable[Hook], model: nn.Module) -> None:
+    """Refuse an average of what is no tensor, or no weight.
+
+    Args:
+        hooks: The run's hooks.
+        model: Its model.
+
+    Raises:
+        ValueError: If an EMAHook would copy the whole state of a model whose task
+            weighting remembers more than tensors, or would save the routes of its
+            first step, as it does with ``update_buffers``, where routes change with
+            the step.
+    """
+    whole = all(isinstance(value, Tensor) for value in model.state_dict().values())
+    router = getattr(getattr(model, "network", None), "router", None)
+    schedules = getattr(router, "schedules", {})
+    moving = [name for name, schedule in schedules.items() if schedule.end]
+    for hook in (hook for hook in hooks if isinstance(hook, EMAHook)):
+        copies_buffers = hook.ema_cfg.get("update_buffers")
+        if copies_buffers and moving:
+            raise ValueError(
+                "`custom_hooks` has an EMAHook with `update_buffers`, which would save "
+                "the step at which the average began, and `model.lego.router."
+                f"{moving[0]}` follows the step. Leave `update_buffers` out: without "
+                "it buffers are copied."
+            )
+        if not whole and (hook.begin_iter or hook.begin_epoch or copies_buffers):
+            raise ValueError(
+                "`custom_hooks` has an EMAHook that copies the model's whole state, "
+                "and what `model.weighting` remembers is not all tensors. Leave its "
+                "`begin_iter`, `begin_epoch` and `update_buffers` out, or take "
+                "`model.weighting` out."
+            )
