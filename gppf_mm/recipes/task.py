@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.config import ConfigDict
@@ -12,6 +11,7 @@ from gppf_mm.utils.messages import check_names
 
 from .backbone import replace_backbone
 from .hooks import split_hooks
+from .overrides import check_overrides
 from .probe import Prober
 from .rewrite import imported_modules, in_its_scope, move_data, torch_sync_bn
 from .source import Recipe, load_recipe
@@ -29,22 +29,6 @@ _ENTRY_KEYS = (
     "backbone",
     "parts",
 )
-# What of a recipe goes along, besides its rules for the optimizer.
-_TAKEN_KEYS = (
-    "model",
-    "data_preprocessor",
-    "train_dataloader",
-    "val_dataloader",
-    "val_evaluator",
-    "val_cfg",
-    "test_dataloader",
-    "test_evaluator",
-    "test_cfg",
-    "visualizer",
-    "custom_hooks",
-    "custom_imports",
-)
-_TAKEN_RULES = ("constructor", "paramwise_cfg")
 # Loops whose work `MultiTaskValLoop` does for each task.
 _STOCK_LOOPS = ("None", "ValLoop", "TestLoop")
 
@@ -111,7 +95,7 @@ def expand_task(
             "retinanet_r50_fpn_1x_coco.py')."
         )
     check_names(where, entry, _ENTRY_KEYS)
-    _check_overrides(where, entry.get("cfg_options") or {})
+    check_overrides(where, entry.get("cfg_options") or {})
     recipe = _load(task, entry, backbone, prober or Prober())
     cfg = recipe.cfg
     loader = cfg.get("train_dataloader")
@@ -185,24 +169,6 @@ def _load(
             f"{type(error).__name__}: {error}. Mend a key or an index."
         ) from error
     return recipe
-
-
-def _check_overrides(where: str, options: Mapping[str, Any]) -> None:
-    """Refuse to change what does not go along, which would change nothing."""
-    for key in options:
-        first, _, rest = key.partition(".")
-        taken = first in _TAKEN_KEYS
-        if first == "optim_wrapper":
-            taken = rest.partition(".")[0] in _TAKEN_RULES
-        if not taken:
-            close = get_close_matches(first, _TAKEN_KEYS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"`{where}.cfg_options` has {key!r}, which changes nothing: of a "
-                f"recipe, {', '.join(_TAKEN_KEYS)} and the optimizer's rules go "
-                "along, and the run has one optimizer, schedule and loop, which stand "
-                f"in the multi-task config itself.{hint}"
-            )
 
 
 def _check_batch_size(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gppf_mm.apis import load_config, read_checkpoint
 from gppf_mm.engine.distributed import SIMTDataParallel, SIMTFullyShardedDataParallel
-from gppf_mm.engine.runner.building import check_sync_bn
+from gppf_mm.engine.runner.checks import check_sync_bn
 from gppf_mm.export import export_state_dict, export_task
 from gppf_mm.models import GPPF, LegoNetwork
 from gppf_mm.models.compilation import compile_networks
