@@ -16,7 +16,6 @@ from gppf_mm.apis import (
     read_checkpoint,
     select_tasks,
     set_work_dir,
-    without_training,
     write_metrics,
 )
 from gppf_mm.engine.runner.building import unwrap
@@ -85,7 +84,6 @@ def main() -> None:
         content = read_checkpoint(args.checkpoint)
         order_tasks(cfg, content["state_dict"])
         cfg.load_from, cfg.resume = args.checkpoint, False
-        without_training(cfg)
         with name_missing_data(cfg, ["test"]):
             runner = RUNNERS.build(cfg)
             check_checkpoint(unwrap(runner.model), cfg, content, args.checkpoint)

@@ -13,7 +13,6 @@ from .routing import find_config, find_task_groups, write_routing
 from .testing import (
     draw_predictions,
     dump_predictions,
-    without_training,
     write_metrics,
 )
 from .training import enable_amp, enable_auto_scale_lr, enable_resume, resume_hint
@@ -39,7 +38,6 @@ __all__ = [
     "select_tasks",
     "set_work_dir",
     "short_path",
-    "without_training",
     "write_metrics",
     "write_routing",
 ]

@@ -11,24 +11,7 @@ from mmengine.dist import is_main_process
 # mmdet's own analysis tools expect masks in its packed form.
 _DUMPS = dict(mmdet=dict(_scope_="mmdet", type="DumpDetResults"))
 _DUMP = dict(_scope_="mmengine", type="DumpResults")
-_TRAINING = (
-    "train_cfg",
-    "train_dataloader",
-    "optim_wrapper",
-    "param_scheduler",
-    "auto_scale_lr",
-)
 _PICKLES = (".pkl", ".pickle")
-
-
-def without_training(cfg: Config) -> None:
-    """Take out what a test needs not, so that no run can be trained from what it is.
-
-    Args:
-        cfg: The config, changed in place.
-    """
-    for key in _TRAINING:
-        cfg.pop(key, None)
 
 
 def dump_predictions(cfg: Config, files: Sequence[str]) -> list[Path]:

@@ -144,7 +144,7 @@ class StepDataset(Dataset):
     ) -> Any:
         """Load a sample, or the first after it that can be loaded."""
         dataset, tries = self.datasets[task], [index]
-        if isinstance(index, int):  # A sampler of videos has pairs.
+        if not isinstance(index, (tuple, list)):  # A sampler of videos has pairs.
             tries = [(index + step) % len(dataset) for step in range(_TRIES)]
         for candidate in tries:
             seed_data(derive_seed(self.seed, self.rank, task, *place))
@@ -154,8 +154,9 @@ class StepDataset(Dataset):
                 last = error
                 reason = f"{type(error).__name__}: {error}"
                 faults.append((task, candidate, reason))
+        others = f", nor the {len(tries) - 1} after it" if tries[1:] else ""
         raise RuntimeError(
-            f"Task {task!r} cannot load sample {index} of its training set, nor the "
-            f"{len(tries) - 1} after it ({reason}). Check the files and transforms in "
+            f"Task {task!r} cannot load sample {index} of its training set{others} "
+            f"({reason}). Check the files and the transforms in "
             f"`train_dataloader.{task}.dataset.pipeline`."
         ) from last

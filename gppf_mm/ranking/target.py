@@ -95,19 +95,15 @@ def _keep_backbone(network: dict[str, Any], others: tuple[str, ...]) -> None:
     """Drop rules for parts that a backbone by itself has not."""
     if not others:
         return
-    placement = network.get("placement")
-    if isinstance(placement, (list, tuple)):
-        network["placement"] = [
-            rule
-            for rule in placement
-            if isinstance(rule, str) or not str(rule[0]).startswith(others)
-        ]
-    if isinstance(network["num_units"], Mapping):
-        network["num_units"] = {
-            pattern: count
-            for pattern, count in network["num_units"].items()
-            if not pattern.startswith(others)
-        }
+    for key in ("placement", "num_units"):
+        rules = network.get(key)
+        if isinstance(rules, (list, tuple)):
+            # What is no pair is a preset, or the units of a stage.
+            network[key] = [
+                rule
+                for rule in rules
+                if not isinstance(rule, (list, tuple)) or not rule[0].startswith(others)
+            ]
 
 
 def _plain(loader: Mapping[str, Any]) -> dict[str, Any]:

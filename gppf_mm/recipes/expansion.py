@@ -96,7 +96,7 @@ def expand(cfg: Config) -> Config:
             made.setdefault(key, {})[task] = value
     _complete(made, expanded)
     # With the name under which each start of the run writes it to the work dir.
-    return Config(made, filename=cfg.filename)
+    return Config(made, cfg_text=cfg.text, filename=cfg.filename)
 
 
 def _model(
@@ -179,8 +179,13 @@ def _add_rules(wrapper: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> N
     """
     rules = {task: item.rules for task, item in expanded.items() if item.rules}
     if str(wrapper.get("constructor")).rpartition(".")[2] == _CONSTRUCTOR:
-        paramwise_cfg = wrapper.get("paramwise_cfg") or {}
-        wrapper["paramwise_cfg"] = {"tasks": rules, **paramwise_cfg}
+        given = wrapper.get("paramwise_cfg") or {}
+        own_rules = given.get("tasks") or {}
+        tasks = {
+            task: {**rules.get(task, {}), **own_rules.get(task, {})}
+            for task in {**rules, **own_rules}
+        }
+        wrapper["paramwise_cfg"] = {**given, "tasks": tasks}
         return
     own = [key for key in ("constructor", "paramwise_cfg") if wrapper.get(key)]
     scaled = [

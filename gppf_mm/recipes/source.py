@@ -1,5 +1,6 @@
 """Finding and reading a stock recipe."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 
 # Packages and their modules, where one could be taken for the other.
 _MODULES = dict(
     mmdetection="mmdet",
     mmsegmentation="mmseg",
     mmpretrain="mmpretrain",
+    mmcls="mmpretrain",
     mmpose="mmpose",
 )
 
@@ -83,12 +86,15 @@ def load_recipe(
     if cfg.get("data_preprocessor"):
         model.setdefault("data_preprocessor", cfg.data_preprocessor)
     scope = scope or cfg.get("default_scope") or _scope_of_type(model.type) or library
-    close = get_close_matches(str(scope), _MODULES.values(), n=1)
+    close = get_close_matches(str(scope), _MODULES.values(), n=1, cutoff=0.85)
     if scope and close and close[0] != scope and not find_spec(scope.split(".")[0]):
-        raise ValueError(
+        # No error, for a scope of one's own needs no module of its name.
+        print_log(
             f"The recipe {name!r} is of the registry scope {scope!r}, by the task's "
             "`scope` or its own `default_scope`, and there is no such library. Did "
-            f"you mean {close[0]!r}?"
+            f"you mean {close[0]!r}?",
+            logger="current",
+            level=logging.WARNING,
         )
     if scope is None:
         raise ValueError(
@@ -163,12 +169,11 @@ def _configs(library: str) -> Path:
         folder = Path(location) / ".mim" / "configs"
         if folder.is_dir():
             return folder
-    close = get_close_matches(_MODULES.get(library, library), _MODULES.values(), n=1)
-    remedy = (
-        f"Did you mean '{close[0]}::'?"
-        if close and close[0] != library
-        else f"Install it, for example by `mim install {library}`."
-    )
+    module = _MODULES.get(library, library)
+    close = get_close_matches(module, _MODULES.values(), n=1, cutoff=0.85)
+    remedy = f"Install it, for example by `mim install {library}`."
+    if close and close[0] != library:
+        remedy = f"Did you mean '{close[0]}::'? {remedy}"
     raise FileNotFoundError(
         f"The recipe library {library!r} is {'without configs' if spec else 'missing'}"
         ": expected an installed OpenMMLab library, such as 'mmdet', 'mmseg' or "

@@ -1,6 +1,7 @@
 """Hooks of a run that is one epoch."""
 
 import pytest
+from mmdet.datasets.samplers import AspectRatioBatchSampler
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook, LoggerHook
 
@@ -36,10 +37,12 @@ def test_an_infinite_sampler_may_be_a_class(kind: type | str):
     assert cfg["drop_last"]
 
 
-@pytest.mark.parametrize("kind", ["AspectRatioBatchSampler", None])
-def test_what_an_infinite_sampler_never_yields_is_dropped(kind: str | None):
+@pytest.mark.parametrize(
+    "kind", ["mmdet.AspectRatioBatchSampler", AspectRatioBatchSampler, None]
+)
+def test_what_an_infinite_sampler_never_yields_is_dropped(kind: str | type | None):
     infinite = dict(type="InfiniteSampler", shuffle=True)
-    batch_sampler = kind and dict(type=f"mmdet.{kind}")
+    batch_sampler = kind and dict(type=kind)
     cfg = dict(batch_size=2, sampler=infinite, batch_sampler=batch_sampler)
     found = restartable(cfg)
     assert (found["batch_sampler"] if kind else found)["drop_last"]

@@ -175,6 +175,7 @@ def test_cells_of_a_new_task_beside_others(
     cfg.model.lego.router.initial_routes = dict(det=[1])
     cfg.model.share = ("backbone", "neck")
     cfg.model.lego.placement = [("neck.*", "private")]
+    cfg.model.lego.num_units = [("neck.*", 2), ("*", cfg.model.lego.num_units)]
     ranking = rank_routes(cfg, "run.pth", images=8)
     assert ranking.images == 8
     assert ranking.rows > 30

@@ -182,12 +182,34 @@ def test_rules_for_the_router_go_beside_those_of_recipes():
         type="OptimWrapper",
         constructor="gppf_mm.MultiTaskOptimWrapperConstructor",
         optimizer=dict(type="AdamW", lr=1e-3),
-        paramwise_cfg=dict(router=dict(lr=0.01)),
+        paramwise_cfg=dict(router=dict(lr=0.01), tasks=dict(det=dict(decay_mult=0.5))),
     )
     found = expand(cfg).optim_wrapper.paramwise_cfg
     assert found.router.lr == 0.01
     theirs = load_recipe(name).cfg.optim_wrapper.paramwise_cfg
-    assert found.tasks.det.paramwise_cfg == theirs
+    assert found.tasks.det == dict(paramwise_cfg=theirs, decay_mult=0.5)
+
+
+def test_a_config_need_not_be_a_file_any_more(tmp_path: Path, monkeypatch: Any):
+    text = Config(named()).pretty_text
+    assert expand(Config.fromstring(text, ".py")).model.type == "gppf_mm.GPPF"
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile("mine.py")
+    monkeypatch.chdir("/")
+    # A run writes it under this name at every start.
+    assert Path(expand(cfg).filename).name == "mine.py"
+
+
+def test_rules_of_a_recipe_are_overridden_in_either_form():
+    rules = dict(norm_decay_mult=0.0)
+    for options in (
+        {"optim_wrapper.paramwise_cfg": rules},
+        dict(optim_wrapper=dict(paramwise_cfg=rules)),
+    ):
+        cfg = Config(named())
+        cfg.tasks.det.cfg_options = options
+        assert expand(cfg).optim_wrapper.paramwise_cfg.tasks.det.paramwise_cfg == rules
 
 
 def test_options_work_before_and_after_expansion(tmp_path: Path):
@@ -292,6 +314,14 @@ def test_a_hook_of_one_task_goes_along():
         (
             lambda c: c.tasks.det.update(cfg_options={"optim_wrapper.optimizer.lr": 1}),
             r"`tasks\.det\.cfg_options` has 'optim_wrapper\.optimizer\.lr'.*nothing",
+        ),
+        (
+            lambda c: c.tasks.det.update(cfg_options=dict(default_scope="mmseg")),
+            r"`tasks\.det\.cfg_options` has 'default_scope'.*`tasks\.det\.scope`",
+        ),
+        (
+            lambda c: c.tasks.det.update(cfg_options=dict(optim_wrapper=dict(lr=1))),
+            r"`tasks\.det\.cfg_options` has 'optim_wrapper\.lr'",
         ),
         (
             lambda c: c.tasks.det.update(cfg_options={"train_dataloder.batch_size": 1}),

@@ -88,6 +88,8 @@ def test_reading_imports_no_library():
         ),
         ("mmdett::x.py", FileNotFoundError, "'mmdett' is missing.*mean 'mmdet::'"),
         ("mmsegmentation::x.py", FileNotFoundError, "Did you mean 'mmseg::'"),
+        ("mmcls::x.py", FileNotFoundError, "Did you mean 'mmpretrain::'"),
+        ("mmdet3d::x.py", FileNotFoundError, "mmpretrain'. Install.*mmdet3d"),
         ("mmnowhere::x.py", FileNotFoundError, "`mim install mmnowhere`"),
         ("nowhere/x.py", FileNotFoundError, "no recipe 'nowhere/x.py'"),
         ("mmdet::common/ms_3x_coco.py", ValueError, "has no `model`"),
@@ -98,12 +100,18 @@ def test_mistakes(name: str, error: type[Exception], message: str):
         load_recipe(name)
 
 
-def test_a_scope_that_is_misspelt(tmp_path: Path):
+def test_a_scope_that_may_be_misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr(
+        "gppf_mm.recipes.source.print_log", lambda text, **_: said.append(text)
+    )
     (tmp_path / "x.py").write_text("model = dict(type='FCN')")
-    with pytest.raises(ValueError, match=r"scope 'mmsegg'.*mean 'mmseg'"):
-        load_recipe(str(tmp_path / "x.py"), scope="mmsegg")
     # One of a user's own need not be a module.
-    assert load_recipe(str(tmp_path / "x.py"), scope="ours").scope == "ours"
+    for scope in ("ours", "mmseg"):
+        assert load_recipe(str(tmp_path / "x.py"), scope=scope).scope == scope
+    assert not said
+    load_recipe(str(tmp_path / "x.py"), scope="mmsegg")
+    assert "Did you mean 'mmseg'?" in said[0]
 
 
 def test_a_broken_file_is_named(tmp_path: Path):

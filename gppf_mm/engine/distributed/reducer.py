@@ -55,6 +55,8 @@ class GradientReducer:
         self._control = control
         # Of its own: SyncBN's collectives, in the default one, come in an order of
         # theirs, and a bucket leaves earlier on a rank that lacks no gradient of it.
+        # NCCL wants even those of different groups in one order where the GPU runs one
+        # kernel at a time.
         self._group = distributed.new_group()
         self._bucket_bytes = bucket_bytes
         self._stages: list[list[_Bucket]] = []

@@ -137,18 +137,22 @@ def restartable(cfg: dict) -> dict:
     sampler = cfg.get("sampler")
     if not isinstance(sampler, dict):
         return cfg
-    kind = sampler.get("type")
-    # A name, with or without its scope, or the class in a lazy-import config.
-    if str(getattr(kind, "__name__", kind)).endswith("InfiniteSampler"):
+    if _type_name(sampler).endswith("InfiniteSampler"):
         sampler["type"] = "DefaultSampler"
         # Without shuffling, the same samples would be left out every time.
         drops = sampler.get("shuffle", True)
         batch_sampler = cfg.get("batch_sampler")
         if batch_sampler is None:
             cfg.setdefault("drop_last", drops)
-        elif str(batch_sampler.get("type")).endswith("AspectRatioBatchSampler"):
+        elif _type_name(batch_sampler).endswith("AspectRatioBatchSampler"):
             batch_sampler.setdefault("drop_last", drops)
     return cfg
+
+
+def _type_name(cfg: Mapping) -> str:
+    """Return a config's type by name, though it be the class, as in a lazy config."""
+    kind = cfg.get("type")
+    return str(getattr(kind, "__name__", kind))
 
 
 def build_evaluators(

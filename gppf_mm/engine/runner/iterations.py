@@ -12,7 +12,7 @@ from mmengine.optim import _ParamScheduler
 
 Hooks = Mapping[str, Hook | dict[str, Any] | None]
 _FLAGS = dict(logger="log_metric_by_epoch", checkpoint="by_epoch")
-_DEFAULTS = dict(
+_DEFAULTS: dict[str, dict[str, Any]] = dict(
     logger=dict(type="LoggerHook"),
     # As often as `SIMTTrainLoop` validates by default (our choice).
     checkpoint=dict(type="CheckpointHook", interval=1000),
@@ -34,8 +34,9 @@ def count_iterations(hooks: Hooks | None) -> dict[str, Any]:
     found: dict[str, Any] = {**_DEFAULTS, **(hooks or {})}
     for name, flag in _FLAGS.items():
         hook = found[name]
-        if not isinstance(hook, Mapping):
-            continue  # None, for no such hook, or one that is built.
+        kind = hook.get("type") if isinstance(hook, Mapping) else None
+        if not str(getattr(kind, "__name__", kind)).endswith(_DEFAULTS[name]["type"]):
+            continue  # None, for no such hook; one that is built, or of one's own.
         if hook.get(flag, False):
             raise ValueError(
                 f"`default_hooks.{name}.{flag}` is {hook[flag]!r}, but the whole of a "

@@ -70,7 +70,9 @@ def order_as_saved(cfg: Config | dict[str, Any]) -> None:
     Raises:
         ValueError: If the checkpoint cannot be read; see `check_resumable`.
     """
-    if not cfg.get("resume") or not cfg["model"].get("tasks"):
+    model = cfg["model"]
+    # A model that is built already has its order.
+    if not cfg.get("resume") or not isinstance(model, Mapping) or "tasks" not in model:
         return
     path = cfg.get("load_from") or find_latest_checkpoint(Path(cfg["work_dir"]))
     if path and Path(path).exists():

@@ -107,6 +107,7 @@ class SIMTRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train; see ``Runner.train``. Signals are the caller's again afterwards."""
+        super().dump_config()
         with own_signals():
             return super().train()
 
@@ -119,13 +120,11 @@ class SIMTRunner(Runner):
         return built
 
     def dump_config(self) -> None:
-        """Write the config beside the checkpoints, if the run can train.
+        """Write the config to the folder of the log.
 
-        That of a test, which may have fewer tasks, goes to the folder of its log.
+        Only `train` writes it beside the checkpoints: a test may be of fewer tasks.
         """
-        if self._train_dataloader is not None:
-            super().dump_config()
-        elif is_main_process():
+        if is_main_process():
             name = Path(self.cfg.filename or f"{self.timestamp}.py").name
             self.cfg.dump(Path(self.log_dir) / name)
 
