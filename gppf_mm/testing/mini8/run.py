@@ -50,7 +50,10 @@ class Run:
         self._set(cfg)
         if not self.variant.is_stock:
             return dict(all=cfg)
-        return {task: export_config(cfg, task) for task in TASKS}
+        parts = {task: export_config(cfg, task) for task in TASKS}
+        for part in parts.values():
+            part.randomness = cfg.randomness  # An export has no seed of its own.
+        return parts
 
     @cached_property
     def digest(self) -> str:

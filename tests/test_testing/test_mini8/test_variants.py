@@ -69,6 +69,7 @@ def test_single_tasks_are_stock_configs(name: str, tmp_path: Path):
     for task, cfg in run.parts.items():
         assert "gppf_mm" not in cfg.pretty_text
         assert cfg.train_cfg.type == "IterBasedTrainLoop"
+        assert cfg.randomness.seed == 0
         with no_random_fill():
             MODELS.build(dict(cfg.model, _scope_=cfg.default_scope))
         assert task in str(cfg.train_dataloader.dataset.values()) or task == "tags"
