@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from gppf_mm.registry import DATASETS
+from gppf_mm.utils.class_name import class_name
 
 _LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 # What gives an image its size, and under which key, as (width, height).
@@ -91,9 +92,7 @@ def _last_shape(pipeline: Sequence[Any]) -> tuple[int, int] | None:
 
 
 def _shape(transform: Mapping[str, Any]) -> tuple[int, int] | None:
-    kind = transform.get("type")
-    name = str(getattr(kind, "__name__", kind)).rpartition(".")[2]
-    size = transform.get(_SIZES.get(name, ""))
+    size = transform.get(_SIZES.get(class_name(transform.get("type")), ""))
     if isinstance(size, int):
         return size, size
     if not isinstance(size, (list, tuple)) or len(size) != 2:

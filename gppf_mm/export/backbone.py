@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gppf_mm.apis import read_checkpoint
 from gppf_mm.models import LegoBackbone
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.loading import load_whole, state_differences
 
 from .files import ExportedTask, check_out, write_export
@@ -117,8 +118,7 @@ def stock_config(cfg: Config) -> Config:
 def _is_lego(value: Any) -> bool:
     if not isinstance(value, Mapping) or "skeleton" not in value:
         return False
-    kind = value.get("type")
-    return kind is LegoBackbone or str(kind).rpartition(".")[2] == "LegoBackbone"
+    return class_name(value.get("type")) == "LegoBackbone"
 
 
 def _replaced(value: Any, replace: Callable[[Mapping], Mapping]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 from gppf_mm.visualization import stock_visualizer
 
@@ -92,8 +93,7 @@ def _training(cfg: Config, task: str, scope: str) -> dict[str, Any]:
 def _with_own_rules(wrapper: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return an optimizer wrapper with the rules of one task's recipe alone."""
     wrapper = dict(wrapper)
-    kind = wrapper.get("constructor")
-    if str(kind).rpartition(".")[2] != "MultiTaskOptimWrapperConstructor":
+    if class_name(wrapper.get("constructor")) != "MultiTaskOptimWrapperConstructor":
         return wrapper
     rules = (wrapper.pop("paramwise_cfg", None) or {}).get("tasks") or {}
     del wrapper["constructor"]

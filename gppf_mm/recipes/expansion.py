@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_task_name
 
 from .probe import Prober
@@ -178,7 +179,7 @@ def _add_rules(wrapper: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> N
     Those of the tasks' constructor, for the router, say, go beside them.
     """
     rules = {task: item.rules for task, item in expanded.items() if item.rules}
-    if str(wrapper.get("constructor")).rpartition(".")[2] == _CONSTRUCTOR:
+    if class_name(wrapper.get("constructor")) == _CONSTRUCTOR:
         given = wrapper.get("paramwise_cfg") or {}
         own_rules = given.get("tasks") or {}
         tasks = {

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gppf_mm.utils.class_name import class_name
+
 from .source import Recipe
 
 # Hooks that act on a task's own model and need nothing of its training loop.
@@ -32,8 +34,7 @@ def split_hooks(task: str, recipe: Recipe) -> tuple[list[dict[str, Any]], list[s
     """
     kept, notes = [], []
     for hook in recipe.cfg.get("custom_hooks") or []:
-        kind = hook.get("type") if isinstance(hook, Mapping) else type(hook).__name__
-        name = str(kind).rpartition(".")[2]
+        name = class_name(hook.get("type") if isinstance(hook, Mapping) else type(hook))
         if name in _KEPT:
             stock = {"_scope_": recipe.scope, **hook}
             kept.append(dict(type="gppf_mm.TaskHook", task=task, hook=stock))

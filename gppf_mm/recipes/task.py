@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 
 from .backbone import replace_backbone
@@ -211,7 +212,7 @@ def _evaluation(
         loop = (recipe.cfg.get(f"{stage}_cfg") or {}).get("type")
         if not isinstance(loader, Mapping) or not metrics:
             continue
-        if str(loop).rpartition(".")[2] not in _STOCK_LOOPS:
+        if class_name(loop) not in _STOCK_LOOPS:
             notes.append(f"{stage}_cfg: its loop {loop} is for a run of its own")
             continue
         parts[f"{stage}_dataloader"] = _loader(loader, recipe.scope, entry, False)

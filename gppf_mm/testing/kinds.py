@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .walk import class_name, find_values
+from gppf_mm.utils.class_name import class_name
+
+from .walk import find_values
 
 KINDS = (
     "detection",

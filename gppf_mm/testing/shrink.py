@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .walk import DROP, class_name, find_values, rewrite
+from gppf_mm.utils.class_name import class_name
+
+from .walk import DROP, find_values, rewrite
 
 _CAPS = dict(nms_pre=100, num=32)
 _MAX_PROPOSALS = 20

@@ -6,7 +6,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .walk import class_name, find_values
+from gppf_mm.utils.class_name import class_name
+
+from .walk import find_values
 
 _TEXT_KEYS = (
     "language_model",

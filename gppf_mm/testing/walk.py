@@ -50,8 +50,3 @@ def rewrite(cfg: Any, change: Callable[[str, Any], Any]) -> Any:
 
 
 DROP = object()
-
-
-def class_name(kind: Any) -> str:
-    """Return a type's name without its library: ``'mmdet.FPN'`` is ``'FPN'``."""
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gppf_mm.datasets import AnnotationStore
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 
 from .pool_options import POOL_KEYS
@@ -137,22 +138,16 @@ def restartable(cfg: dict) -> dict:
     sampler = cfg.get("sampler")
     if not isinstance(sampler, dict):
         return cfg
-    if _type_name(sampler).endswith("InfiniteSampler"):
+    if class_name(sampler.get("type")).endswith("InfiniteSampler"):
         sampler["type"] = "DefaultSampler"
         # Without shuffling, the same samples would be left out every time.
         drops = sampler.get("shuffle", True)
         batch_sampler = cfg.get("batch_sampler")
         if batch_sampler is None:
             cfg.setdefault("drop_last", drops)
-        elif _type_name(batch_sampler).endswith("AspectRatioBatchSampler"):
+        elif class_name(batch_sampler.get("type")).endswith("AspectRatioBatchSampler"):
             batch_sampler.setdefault("drop_last", drops)
     return cfg
-
-
-def _type_name(cfg: Mapping) -> str:
-    """Return a config's type by name, though it be the class, as in a lazy config."""
-    kind = cfg.get("type")
-    return str(getattr(kind, "__name__", kind))
 
 
 def build_evaluators(

@@ -10,6 +10,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.optim import _ParamScheduler
 
+from gppf_mm.utils.class_name import class_name
+
 Hooks = Mapping[str, Hook | dict[str, Any] | None]
 _FLAGS = dict(logger="log_metric_by_epoch", checkpoint="by_epoch")
 _DEFAULTS: dict[str, dict[str, Any]] = dict(
@@ -35,7 +37,7 @@ def count_iterations(hooks: Hooks | None) -> dict[str, Any]:
     for name, flag in _FLAGS.items():
         hook = found[name]
         kind = hook.get("type") if isinstance(hook, Mapping) else None
-        if not str(getattr(kind, "__name__", kind)).endswith(_DEFAULTS[name]["type"]):
+        if class_name(kind) != _DEFAULTS[name]["type"]:
             continue  # None, for no such hook; one that is built, or of one's own.
         if hook.get(flag, False):
             raise ValueError(

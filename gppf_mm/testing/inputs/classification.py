@@ -1,6 +1,8 @@
 """Images with one or several labels each."""
 
-from ..walk import class_name, find_values
+from gppf_mm.utils.class_name import class_name
+
+from ..walk import find_values
 from .common import BATCH_SIZE, InputSpec
 
 

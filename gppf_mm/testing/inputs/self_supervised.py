@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..walk import class_name, find_values
+from gppf_mm.utils.class_name import class_name
+
+from ..walk import find_values
 from .common import BATCH_SIZE, InputSpec
 
 _TWO_PICTURES = "RandomResizedCropAndInterpolationWithTwoPic"
