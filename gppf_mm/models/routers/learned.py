@@ -123,11 +123,15 @@ class LearnedRouter(BaseRouter):
         logits = self.logits[task]
         if self.is_frozen(step):
             logits = logits.detach()
-        elif self.training and (strength := self.schedules["noise"](step)) > 0:
+        elif self._explores(task) and (strength := self.schedules["noise"](step)) > 0:
             uniform = torch.rand(logits.shape, generator=self.generator(task, step))
             noise = -(-uniform.clamp_min(1e-20).log()).log()
             logits = logits + strength * noise.to(logits)
         return self.present(logits / self.schedules["temperature"](step))
+
+    def _explores(self, task: str) -> bool:
+        """Return whether there may be noise: frozen routes have no use for it."""
+        return self.training and self.logits[task].requires_grad
 
     def probabilities(self, task: str, step: int = 0) -> Tensor:
         """Return a task's softmax over the units, without noise.

@@ -27,7 +27,9 @@ def freeze(
         models: The tasks' models; those of the tasks that are kept are frozen whole.
     """
     kept = transfer.kept(parts)
-    network.origins = StepOrigins(tuple(parts), kept)
+    # A frozen route is that of an evaluation: no schedule goes on.
+    still = tuple(parts) if "routes" in transfer.freeze else kept
+    network.origins = StepOrigins(tuple(parts), still)
     trained = {
         parameter
         for task in parts

@@ -33,7 +33,8 @@ class Transfer:
         checkpoint: A checkpoint of a `GPPF` run.
         new: The tasks that the run does not have.
         freeze: What is not trained, of ``FREEZABLE``: the units and shared parameters,
-            the routes, the new tasks' private values of the shared parts.
+            the routes, without noise and where their schedules stood, the new tasks'
+            private values of the shared parts.
     """
 
     where: str

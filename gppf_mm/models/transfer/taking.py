@@ -1,8 +1,10 @@
 """Taking units, routes and tasks over from a trained run."""
 
+import logging
 from collections.abc import Mapping
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from gppf_mm.utils.loading import state_differences
@@ -49,6 +51,7 @@ def take_over(
             _take_route(network, run, like, task, f"{where}.route")
             if network.origins is not None:
                 network.origins.set(task, run.position(like))
+    _warn_of_still_routes(network, transfer)
     for task, new in transfer.new.items():
         if new.norms is not None:
             _take_norms(private[task], run, new.norms, paths.get(new.norms), where)
@@ -144,6 +147,31 @@ def _take_route(
                 "learns routes, with the `group` and the units of that run."
             )
         value.copy_(found)
+
+
+def _warn_of_still_routes(network: LegoNetwork, transfer: Transfer) -> None:
+    """Tell what settings do not show: routes of new tasks that will not be learned."""
+    router, where = network.router, transfer.where
+    for task, new in transfer.new.items():
+        logits = router.parameters_of(task)
+        learns = router.trained_parameters(task, network.step_of(task))
+        if logits and "routes" in transfer.freeze and new.route is None:
+            _warn(
+                f"`{where}.freeze` has 'routes', and the task {task!r} copies none: it "
+                "keeps a route that was drawn by chance. Name a task of the run as "
+                "`route`, or let it learn."
+            )
+        elif logits and "routes" not in transfer.freeze and not learns:
+            _warn(
+                f"The task {task!r} copies the route of {new.route!r}, which stands "
+                f"past `freeze_at` of the router: it will not be learned. Put 'routes' "
+                f"into `{where}.freeze` if it shall not; else leave `freeze_at` out, "
+                "or set it later."
+            )
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger="current", level=logging.WARNING)
 
 
 def _take_norms(

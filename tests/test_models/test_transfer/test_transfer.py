@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from gppf_mm.models import GPPF
+from gppf_mm.models.transfer import taking
 from gppf_mm.registry import MODELS
 from tests.stand_ins import (
     TASKS,
@@ -139,6 +140,42 @@ def test_frozen_routes_and_norms(checkpoint: str) -> None:
     for name, value in model.state_dict().items():
         moves = name.startswith(("tasks.shop.head", "network.step"))
         assert moves != torch.equal(value, before[name]), name
+
+
+def test_frozen_routes_are_those_of_an_evaluation(checkpoint: str) -> None:
+    """In a schedule that has noise left, and a temperature that falls."""
+    model = transferred(checkpoint, new=FROZEN, freeze=("units", "routes"))
+    network = model.network
+    network.set_step(0)
+    expected = network.eval().draw("shop")
+    for step in (0, 1, 4):
+        network.train().set_step(step)
+        plan = network.draw("shop")
+        assert plan.units() == expected.units()
+        for group, route in plan.routes.items():
+            assert route.values == expected.routes[group].values
+    moving = transferred(checkpoint, new=FROZEN, freeze="units").network
+    moving.set_step(1)
+    assert moving.train().draw("shop").units() != expected.units()
+
+
+def test_routes_that_will_not_be_learned_are_told(
+    checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(taking, "print_log", lambda text, **_: said.append(text))
+
+    def told(freeze_at: int | None, **settings: Any) -> str:
+        said.clear()
+        router = dict(type="gppf_mm.TopKRouter", k=2, freeze_at=freeze_at)
+        transferred(checkpoint, router=router, **settings)
+        return " ".join(said)
+
+    # The run's schedule stands at step 5.
+    assert "past `freeze_at`" in told(5, new=FROZEN)
+    assert not told(6, new=FROZEN)
+    assert not told(5, new=FROZEN, freeze="routes")
+    assert "by chance" in told(None, new=dict(shop=None), freeze=("units", "routes"))
 
 
 def test_without_frozen_units_all_tasks_go_on(checkpoint: str) -> None:
