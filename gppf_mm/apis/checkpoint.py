@@ -1,6 +1,5 @@
 """Reading a multi-task checkpoint, and refusing one that does not fit the config."""
 
-import ast
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -13,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from gppf_mm.models import GPPF
+from gppf_mm.models.origins import fit_origins
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.loading import (
     load_whole,
@@ -22,8 +22,7 @@ from gppf_mm.utils.loading import (
 )
 from gppf_mm.utils.sharded_files import read_folder
 
-# What decides which plan is drawn from the same parameters.
-_ROUTING_KEYS = ("num_units", "router", "placement")
+from .trained_routing import check_routing
 
 
 def init_model(
@@ -113,8 +112,11 @@ def check_checkpoint(
 ) -> None:
     """Require that a checkpoint is one of this config's runs.
 
+    Where the schedules of tasks that were trained before stand is the checkpoint's to
+    say: one whose tasks were edited has it, or lacks it, unlike its run.
+
     Args:
-        model: The multi-task model of the config.
+        model: The multi-task model of the config, made to expect that.
         cfg: The config.
         content: What `read_checkpoint` returned.
         path: The file, named in errors.
@@ -123,7 +125,10 @@ def check_checkpoint(
         ValueError: If names or shapes of the weights differ, or the checkpoint was
             trained with other routing, which the weights would not show.
     """
-    expected, found = model.state_dict(), content["state_dict"]
+    found = content["state_dict"]
+    if isinstance(model, GPPF):
+        fit_origins(model.network, found)
+    expected = model.state_dict()
     if not any(name.startswith("network.") for name in found):
         example = next(iter(found), None)
         raise ValueError(
@@ -146,42 +151,4 @@ def check_checkpoint(
             f"weights the model has {differences}. Use the config that the run wrote "
             "beside its checkpoints."
         )
-    _check_routing(cfg, content, path)
-
-
-def _check_routing(cfg: Config, content: Mapping[str, Any], path: str | Path) -> None:
-    trained = _routing_settings((content.get("meta") or {}).get("cfg"))
-    if not trained:
-        return
-    present = _routing_settings(Config(dict(model=cfg.model)).pretty_text)
-    for key in _ROUTING_KEYS:
-        if trained.get(key) != present.get(key):
-            raise ValueError(
-                f"The checkpoint {str(path)!r} is of another config: it was trained "
-                f"with `model.lego.{key}` {trained.get(key)}, and the config has "
-                f"{present.get(key)}. The weights fit, but the predictions would be "
-                "others. Use the config that the run wrote beside its checkpoints."
-            )
-
-
-def _routing_settings(text: Any) -> dict[str, str]:
-    """Read the settings of the lego network from a config's text, running no code."""
-    try:
-        statements = ast.parse(text or "").body
-    except (SyntaxError, TypeError):
-        return {}
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and _names(statement) == ["model"]:
-            lego = _keywords(_keywords(statement.value).get("lego"))
-            return {key: ast.unparse(lego[key]) for key in _ROUTING_KEYS if key in lego}
-    return {}
-
-
-def _names(statement: ast.Assign) -> list[str]:
-    return [ast.unparse(target) for target in statement.targets]
-
-
-def _keywords(node: ast.AST | None) -> dict[str, ast.expr]:
-    if not isinstance(node, ast.Call):
-        return {}
-    return {item.arg: item.value for item in node.keywords if item.arg}
+    check_routing(cfg, content, path)

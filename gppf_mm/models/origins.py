@@ -1,9 +1,13 @@
 """Where the schedules of tasks that were trained before go on."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .network import LegoNetwork
 
 
 class StepOrigins(nn.Module):
@@ -60,3 +64,17 @@ def saved_positions(state: Mapping[str, Tensor], tasks: Sequence[str]) -> list[i
     if "origins.steps" not in state:
         return [step] * len(tasks)
     return (state["origins.steps"] + step * state["origins.moves"].long()).tolist()
+
+
+def fit_origins(network: "LegoNetwork", state: Mapping[str, object]) -> None:
+    """Let a shared network have origins if the state that it will load has them.
+
+    Args:
+        network: The network, changed in place.
+        state: The state dict of a multi-task model.
+    """
+    found = "network.origins.steps" in state
+    if found and network.origins is None:
+        network.origins = StepOrigins(network.router.tasks)
+    elif not found:
+        network.origins = None

@@ -174,5 +174,5 @@ def test_checkpoint_trained_with_another_router(
     args = ["--task", "cls", "--out", tmp_path / "cls.pth", "--cfg-options", *options]
     code, message = tool_main(tool, run.config, run.checkpoint, *args)
     assert code == 2
-    assert "trained with `model.lego.router`" in message
+    assert "trained with `model.lego.router.type`" in message
     assert "SoftRouter" in message
