@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 
 # What a lego backbone and `model.lego` have in common.
@@ -45,6 +46,7 @@ def read_target(
             f"config with model.lego.transfer.new; found a backbone of type "
             f"{backbone.get('type')!r}."
         )
+    _check_learns(backbone["router"])
     backbone["transfer"] = dict(checkpoint=checkpoint)
     backbone.pop("init", None)
     backbone.pop("init_cfg", None)
@@ -88,6 +90,16 @@ def _check_alone(cfg: Config, task: str) -> None:
             "LegoBackbone, which has a whole backbone and one task. Rank them with a "
             "stock config that has model.backbone=dict(type='gppf_mm.LegoBackbone', "
             "...) instead."
+        )
+
+
+def _check_learns(router: Mapping[str, Any]) -> None:
+    """Refuse a router whose routes are no part of a checkpoint."""
+    if class_name(router.get("type")) == "FixedRouter":
+        raise ValueError(
+            "Routes cannot be ranked with a FixedRouter, which learns none: they stand "
+            "in the config of the run, and the checkpoint, from which they are tried, "
+            "does not have them. Expected a router that learns, such as SoftRouter."
         )
 
 

@@ -60,6 +60,7 @@ def test_a_run_trains_the_new_task_alone_and_resumes(folder: Path) -> None:
     assert "val/shop/accuracy/top1" in whole.message_hub.log_scalars
     cfg = simt_config(folder, "parted", 4)
     cfg.resume, cfg.load_from = True, str(folder / "whole/iter_2.pth")
+    (folder / BASE).unlink()  # A run that goes on has all that it needs.
     resumed = RUNNERS.build(cfg)
     resumed.train()
     for name, value in resumed.model.state_dict().items():

@@ -14,6 +14,7 @@ from torch import Tensor
 from gppf_mm.apis import init_model
 from gppf_mm.ranking import probe_score, rank_routes
 from gppf_mm.ranking.samples import rows_of
+from gppf_mm.ranking.target import read_target
 from tests.runs import REPO, make_tiny_toy
 from tests.stand_ins import build_gppf, task_configs
 
@@ -157,6 +158,20 @@ def test_the_tool_ranks_the_routes_of_a_run(
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) > 1
     assert f"route={ranking['routes'][0]['task']!r}" in capsys.readouterr().out
+
+
+def test_given_routes_are_refused() -> None:
+    """They are in no checkpoint."""
+    backbone = dict(
+        type="gppf_mm.LegoBackbone",
+        skeleton=dict(type="ResNet", depth=18),
+        num_units=2,
+        router=dict(type="gppf_mm.FixedRouter", routes=dict(task=[0, 1])),
+    )
+    loader = dict(batch_size=2)
+    cfg = Config(dict(model=dict(backbone=backbone), train_dataloader=loader))
+    with pytest.raises(ValueError, match="with a FixedRouter"):
+        read_target(cfg, "run.pth", None)
 
 
 @pytest.mark.parametrize("task", ["det", "seg"])

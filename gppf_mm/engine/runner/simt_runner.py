@@ -129,6 +129,10 @@ class SIMTRunner(Runner):
             self.cfg.dump(Path(self.log_dir) / name)
 
     def _init_model_weights(self) -> None:
+        if self._resumes():
+            # All values will be the checkpoint's. What they began with, such as the
+            # run of a transfer, may be gone.
+            return
         if self._is_sharded:
             self.model.init_weights()
             return
@@ -166,6 +170,13 @@ class SIMTRunner(Runner):
     def _maybe_compile(self, target: str) -> None:
         """Compile the tasks' networks if the config says so, not the whole step."""
         compile_networks(unwrap(self.model), self.cfg.get("compile", False))
+
+    def _resumes(self) -> bool:
+        """Return whether there is a checkpoint from which the run goes on."""
+        if not self._resume or self._has_loaded:
+            return False
+        path = self._load_from or find_latest_checkpoint(Path(self.work_dir))
+        return path is not None and Path(path).exists()
 
     def load_or_resume(self) -> None:
         """Load or resume a checkpoint, by default the last one.
