@@ -91,8 +91,11 @@ def measure_tasks(
         The FLOPs and the parameters.
 
     Raises:
-        ValueError: If a recipe sets no image size and ``shape`` is None.
+        ValueError: If a recipe sets no image size and ``shape`` is None, or it is no
+            size.
     """
+    if shape is not None and min(shape) < 1:
+        raise ValueError(f"--shape is {shape}; expected height and width from 1.")
     tasks = cfg.model.tasks
     shapes = {task: shape or find_image_shape(cfg, task) for task in tasks}
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "gppf_mm")):

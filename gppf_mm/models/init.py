@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import check_number
 
 from .network import LegoNetwork
 from .parts import PartPaths
@@ -63,6 +64,7 @@ def initialise(
             f"`model.lego.init.units` is {units!r}; expected one of "
             f"{get_args(UnitInit)}."
         )
+    check_number("model.lego.init.perturbation", perturbation)
     files = read_pretrained(checkpoint, network)
     parts = {name.partition(".")[0] for file in files for name in file}
     bank = network.bank

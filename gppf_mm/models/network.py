@@ -54,6 +54,7 @@ class LegoNetwork(nn.Module):
             its weight is. Defaults to ``'private'``.
 
     Raises:
+        TypeError: If the router's config is no dict.
         ValueError: If a placement rule matches nothing, nothing is left that has units,
             or the tasks disagree on a shared parameter's name or shape.
     """
@@ -73,6 +74,11 @@ class LegoNetwork(nn.Module):
         values = {
             task: dict(network.named_parameters()) for task, network in networks.items()
         }
+        if not isinstance(router, Mapping):
+            raise TypeError(
+                f"`lego.router` is {router!r}; expected a dict, such as "
+                "dict(type='gppf_mm.TopKRouter', k=2, group='block')."
+            )
         router = dict(router)
         layout = lay_out(
             parts, num_units, router.pop("group", "block"), placement, mismatch, norm

@@ -1,8 +1,10 @@
 """Wording shared by the errors that a config can cause."""
 
+import math
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 from torch import nn
 
@@ -60,6 +62,21 @@ def check_tasks(where: str, found: Iterable[str], tasks: Iterable[str]) -> None:
         )
 
 
+def check_number(where: str, value: Any) -> None:
+    """Require a finite number from 0.
+
+    Args:
+        where: The config key.
+        value: Its value.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise ValueError(f"`{where}` is {value!r}; expected a number from 0.")
+
+
 def check_task_name(name: str) -> None:
     """Refuse a task name that cannot be a module name and a metric prefix.
 
@@ -68,12 +85,17 @@ def check_task_name(name: str) -> None:
 
     Raises:
         ValueError: If the name has other characters than letters, digits, ``_`` and
-            ``-``, or is an attribute of ``torch.nn.ModuleDict``.
+            ``-``, or is one that the model uses.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)):
         raise ValueError(
             f"`model.tasks` has a task named {name!r}; a task's name becomes a module "
             "name and a metric prefix, so use letters, digits, '_' and '-' only."
+        )
+    if name == "logits":
+        raise ValueError(
+            "`model.tasks` has a task named 'logits', as the routers' parameters are, "
+            "which checkpoints have by task. Choose another name."
         )
     if hasattr(nn.ModuleDict(), name):
         raise ValueError(

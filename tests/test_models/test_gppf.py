@@ -441,6 +441,15 @@ def bare(**changes: object) -> Callable[[], GPPF]:
             dict(lego=dict(num_units=4, router=dict(TOP2, group="blocks"))),
             r"lego\.router\.group.*'blocks'",
         ),
+        (
+            dict(lego=dict(num_units=4, router="TopKRouter")),
+            r"lego\.router` is 'TopKRouter'; expected a dict",
+        ),
+        (
+            dict(lego=dict(num_units=4, router=TOP2, placement=[("*.weight",)])),
+            r"lego\.placement.*expected a pair",
+        ),
+        (dict(tasks=dict(logits=task_configs()["cls"])), r"'logits'.*another name"),
         (dict(loss_weights=dict(det=1, seg=1)), r"loss_weights.*'cls'"),
         (dict(loss_weights=dict(det=1, seg=1, cla=1)), r"loss_weights.*'cla'.*'cls'"),
         (
@@ -451,5 +460,5 @@ def bare(**changes: object) -> Callable[[], GPPF]:
     ],
 )
 def test_bad_config_is_an_error_that_names_the_key(changes: dict, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises((TypeError, ValueError), match=named):
         bare(**changes)()

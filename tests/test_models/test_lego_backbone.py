@@ -182,8 +182,10 @@ def test_init_cfg_loads_a_model_with_the_same_backbone(tmp_path: Path) -> None:
         assert torch.equal(found[name], value), name
 
 
-def test_init_cfg_of_another_type() -> None:
-    cfg = config("cls", TOP2, 4, init_cfg=dict(type="Kaiming", layer="Conv2d"))
+@pytest.mark.parametrize("as_list", [False, True])
+def test_init_cfg_of_another_type(as_list: bool) -> None:
+    init_cfg = dict(type="Kaiming", layer="Conv2d")
+    cfg = config("cls", TOP2, 4, init_cfg=[init_cfg] if as_list else init_cfg)
     with pytest.raises(ValueError, match=r"backbone.skeleton.init_cfg"):
         MODELS.build(cfg)
 

@@ -188,6 +188,15 @@ def test_fixed_routes_are_checked_against_every_group() -> None:
     assert units == dict.fromkeys(GROUPS, (1,)) | dict(conv1=(0,))
 
 
+def test_first_routes_are_checked_against_every_group() -> None:
+    """A unit that a group lacks would be left to chance there."""
+    router = SoftRouter(["det"], GROUPS, max(K), initial_routes=dict(det=[1, 5]))
+    named = r"initial_routes\.det` is \[1, 5\].*'layer1'.*0 to 1"
+    with pytest.raises(ValueError, match=named):
+        router.limit_units(K)
+    SoftRouter(["det"], GROUPS, max(K), initial_routes=dict(det=[1])).limit_units(K)
+
+
 def test_a_wrong_number_of_stages_names_them() -> None:
     named = r"`lego\.num_units` is \[4, 4\].* 5 stages .*backbone\.layer4"
     with pytest.raises(ValueError, match=named):

@@ -56,6 +56,7 @@ def main() -> None:
     if differ:
         console.print(f"FLOPs differ from the stock model's: {', '.join(differ)}")
     if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(json.dumps(found.to_dict(), indent=2) + "\n")
     sys.exit(bool(differ))
 

@@ -25,6 +25,7 @@ from .checks import check_ema, check_sync_bn
 from .config_text import CachedTextConfig
 from .iterations import check_schedulers, count_iterations
 from .resuming import check_resumable, order_as_saved, remove_partial
+from .router_seed import seed_router
 from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
 from .writing import write_checkpoint
 
@@ -55,6 +56,7 @@ class SIMTRunner(Runner):
         One that resumes has its tasks in the order in which they were trained before.
         """
         order_as_saved(cfg)
+        seed_router(cfg)
         return super().from_cfg(
             CachedTextConfig.of(cfg) if isinstance(cfg, Config) else cfg
         )

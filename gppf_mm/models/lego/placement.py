@@ -64,7 +64,8 @@ def place_parameters(
         The placement of each parameter, by name, in the module's order.
 
     Raises:
-        ValueError: If ``norm`` is none of the three.
+        ValueError: If ``norm`` is none of the three, or a rule is not a pair of
+            pattern and placement.
 
     Examples:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
@@ -76,6 +77,7 @@ def place_parameters(
         raise ValueError(
             f"`lego.norm` is {norm!r}; expected one of {get_args(NormMode)}."
         )
+    _check_pairs(rules)
     shared = find_shared(module, preset)
     placement: dict[str, Placement] = {}
     for name, parameter in module.named_parameters():
@@ -102,17 +104,22 @@ def check_rules(rules: Sequence[PlacementRule], names: Sequence[str]) -> None:
         ValueError: If a rule is not a pair of pattern and placement, or matches no
             parameter of any task.
     """
+    _check_pairs(rules)
     for rule in rules:
-        if len(rule) != 2 or rule[1] not in get_args(Placement):
-            raise ValueError(
-                f"`lego.placement` has the rule {rule!r}; expected a pair "
-                f"(pattern, placement) with a placement of {get_args(Placement)}."
-            )
         if not any(fnmatchcase(name, rule[0]) for name in names):
             raise ValueError(
                 f"`lego.placement` has the pattern {rule[0]!r}, which matches no "
                 f"parameter; the shared network's names look like {names[0]!r} and "
                 f"{names[-1]!r}."
+            )
+
+
+def _check_pairs(rules: Sequence[PlacementRule]) -> None:
+    for rule in rules:
+        if len(rule) != 2 or rule[1] not in get_args(Placement):
+            raise ValueError(
+                f"`lego.placement` has the rule {rule!r}; expected a pair "
+                f"(pattern, placement) with a placement of {get_args(Placement)}."
             )
 
 

@@ -54,7 +54,7 @@ def first_logits(
 
 
 def check_units(where: str, units: Sequence[int], num_units: int) -> None:
-    """Require units that exist, each named once, and at least one.
+    """Require a list of units that exist, each named once, and at least one.
 
     Args:
         where: The config key that lists them.
@@ -64,6 +64,11 @@ def check_units(where: str, units: Sequence[int], num_units: int) -> None:
     Raises:
         ValueError: If they are not such units.
     """
+    listed = isinstance(units, Sequence) and not isinstance(units, str)
+    if not listed or not all(type(unit) is int for unit in units):
+        raise ValueError(
+            f"`{where}` is {units!r}; expected a list of units, such as [0, 1]."
+        )
     if not units or len(set(units)) < len(units):
         raise ValueError(
             f"`{where}` is {list(units)}; expected at least one unit, each named once."
@@ -73,6 +78,33 @@ def check_units(where: str, units: Sequence[int], num_units: int) -> None:
             f"`{where}` is {list(units)}; expected units from 0 to {num_units - 1} "
             f"(`lego.num_units` is {num_units})."
         )
+
+
+def check_group_units(
+    where: str,
+    routes: Mapping[str, Sequence[int]],
+    groups: Sequence[str],
+    group_units: Sequence[int],
+) -> None:
+    """Require that every group of several units has those that routes name.
+
+    Args:
+        where: The config key under which the routes stand, by task.
+        routes: The units of each task, for all groups.
+        groups: Names of the routing groups.
+        group_units: K of each group.
+
+    Raises:
+        ValueError: If a group has fewer units.
+    """
+    for group, count in zip(groups, group_units, strict=True):
+        for task, units in routes.items():
+            if 1 < count <= max(units):
+                raise ValueError(
+                    f"`{where}.{task}` is {list(units)}, but the group {group!r} has "
+                    f"units from 0 to {count - 1} (`lego.num_units`). Use these, or "
+                    "give the group more units, or a single one, which all tasks take."
+                )
 
 
 def _leaders(tasks: Sequence[str], affinity: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import check_tasks
 
 from .base import BaseRouter
-from .first_logits import check_units
+from .first_logits import check_group_units, check_units
 
 
 @MODELS.register_module()
@@ -68,15 +68,8 @@ class FixedRouter(BaseRouter):
             ValueError: If a task's units are more than a group has.
         """
         super().limit_units(group_units)
-        for group, count in zip(self.groups, group_units, strict=True):
-            for task, units in self.routes.items():
-                if 1 < count <= max(units):
-                    raise ValueError(
-                        f"`lego.router.routes.{task}` is {list(units)}, but the group "
-                        f"{group!r} has units from 0 to {count - 1} "
-                        "(`lego.num_units`). Use these, or give the group more units, "
-                        "or a single one, which all tasks take."
-                    )
+        where = "lego.router.routes"
+        check_group_units(where, self.routes, self.groups, group_units)
 
     def route(self, task: str, step: int) -> tuple[Tensor, Tensor | None]:
         """See `BaseRouter.route`."""

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from gppf_mm.utils.messages import check_number
+
 from .base import BaseRouter
-from .first_logits import first_logits
+from .first_logits import check_group_units, first_logits
 from .schedule import Interpolation, Points, Schedule
 
 
@@ -63,6 +65,7 @@ class LearnedRouter(BaseRouter):
         initial_routes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         super().__init__(tasks, groups, num_units, seed)
+        check_number("lego.router.init_std", init_std)
         if freeze_at is not None and (type(freeze_at) is not int or freeze_at < 0):
             raise ValueError(
                 f"`lego.router.freeze_at` is {freeze_at!r}; expected an iteration, "
@@ -74,6 +77,7 @@ class LearnedRouter(BaseRouter):
             "temperature", temperature, "geometric", lambda x: x > 0, "numbers above 0"
         )
         self.add_schedule("noise", noise, "linear", lambda x: x >= 0, "numbers from 0")
+        self.initial_routes = dict(initial_routes or {})
         self.logits = nn.ParameterDict()
         shape = (len(self.groups), num_units)
         first = first_logits(
@@ -81,6 +85,16 @@ class LearnedRouter(BaseRouter):
         )
         for task in self.tasks:
             self.logits[task] = nn.Parameter(first[task])
+
+    def limit_units(self, group_units: Sequence[int]) -> None:
+        """See `BaseRouter.limit_units`.
+
+        Raises:
+            ValueError: If ``initial_routes`` are more than a group has.
+        """
+        super().limit_units(group_units)
+        where = "lego.router.initial_routes"
+        check_group_units(where, self.initial_routes, self.groups, group_units)
 
     def add_schedule(
         self,

@@ -89,10 +89,11 @@ class TopKRouter(LearnedRouter):
                 f"`lego.router.k` is {k} and `lego.num_units` is {num_units}; expected "
                 "1 <= k <= num_units. Lower k or add units."
             )
-        if not 0 <= shared_units < min(counts):
+        if type(shared_units) is not int or not 0 <= shared_units < min(counts):
             raise ValueError(
                 f"`lego.router.shared_units` is {shared_units} and `lego.router.k` is "
-                f"{k}; expected 0 <= shared_units < k, since k counts the shared units."
+                f"{k}; expected a whole number, 0 <= shared_units < k, since k counts "
+                "the shared units."
             )
         if gradient not in get_args(Gradient):
             raise ValueError(

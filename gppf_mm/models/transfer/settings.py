@@ -64,23 +64,30 @@ def read_transfer(
         single: Whether the model has a single task, a new one. Defaults to False.
 
     Raises:
+        TypeError: If ``new`` or one of its entries is no dict.
         ValueError: If a key is unknown or missing, a task is not the model's, or
             nothing is left to train.
     """
-    entries = ("route", "norms") if single else ("new",)
-    check_names(where, cfg, ("checkpoint", "freeze", *entries))
+    own = ("route", "norms") if single else ("new",)
+    check_names(where, cfg, ("checkpoint", "freeze", *own))
     if not cfg.get("checkpoint"):
         raise ValueError(
             f"`{where}.checkpoint` is missing; expected a checkpoint of a GPPF run, "
             "such as 'work_dirs/NAME/iter_90000.pth'."
         )
     if single:
-        new = {tasks[0]: _read_new(where, {k: cfg[k] for k in entries if k in cfg})}
+        new = {tasks[0]: _read_new(where, {k: cfg[k] for k in own if k in cfg})}
     else:
-        check_names(f"{where}.new", cfg.get("new") or {}, tasks)
+        entries = cfg.get("new") or {}
+        if not isinstance(entries, Mapping):
+            raise TypeError(
+                f"`{where}.new` is {entries!r}; expected a dict of the new tasks: "
+                f"{where}.new=dict(NAME=dict(route='...')), or NAME=None."
+            )
+        check_names(f"{where}.new", entries, tasks)
         new = {
             task: _read_new(f"{where}.new.{task}", entry or {})
-            for task, entry in (cfg.get("new") or {}).items()
+            for task, entry in entries.items()
         }
     freeze = cfg.get("freeze") or ()
     freeze = (freeze,) if isinstance(freeze, str) else tuple(freeze)
@@ -95,6 +102,11 @@ def read_transfer(
 
 
 def _read_new(where: str, entry: Mapping[str, Any]) -> NewTask:
+    if not isinstance(entry, Mapping):
+        raise TypeError(
+            f"`{where}` is {entry!r}; expected None or a dict of `route` and `norms`, "
+            f"such as dict(route={str(entry)!r})."
+        )
     check_names(where, entry, ("route", "norms"))
     route = entry.get("route")
     return NewTask(route, entry.get("norms", route))

@@ -97,6 +97,9 @@ class Run:
             cfg.optim_wrapper.pop("constructor", None)
         else:
             cfg.model.lego = dict(self.variant.lego)
+            if cfg.model.lego.router.type != "gppf_mm.FixedRouter":
+                # Routes begin alike in all seeds, as in the runs that were reported.
+                cfg.model.lego.router.seed = 0
         cfg.merge_from_dict(dict(self.variant.changes))
         steps = len(TASKS) if self.variant.spread_steps else 1
         self._set_common(cfg, steps * self.iterations, steps)

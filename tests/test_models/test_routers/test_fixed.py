@@ -35,6 +35,8 @@ def test_one_unit_needs_no_routes() -> None:
             r"routes\.det` is \[0, 3\].*0 to 2.*num_units` is 3",
         ),
         (dict(det=[-1], seg=[1]), r"routes\.det` is \[-1\]"),
+        (dict(det=0, seg=[1]), r"routes\.det` is 0; expected a list"),
+        (dict(det=["1"], seg=[1]), r"routes\.det` is \['1'\]; expected a list"),
     ],
 )
 def test_bad_routes_are_errors(routes: dict | None, named: str) -> None:

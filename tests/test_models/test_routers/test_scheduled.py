@@ -203,6 +203,10 @@ def test_initial_routes_are_the_first_plan_and_can_be_left() -> None:
         (dict(initial_routes=dict(dett=[0])), r"initial_routes`.*mean 'det'"),
         (dict(initial_routes=dict(det=[4])), r"initial_routes\.det` is \[4\].*0 to 3"),
         (dict(initial_routes=dict(det=[1, 1])), r"initial_routes\.det` is \[1, 1\]"),
+        (dict(initial_routes=dict(det=1)), r"initial_routes\.det` is 1; expected a li"),
+        (dict(shared_units=1.0), r"shared_units` is 1\.0.*whole number"),
+        (dict(init_std=-1), r"init_std` is -1; expected a number from 0"),
+        (dict(init_std="a"), r"init_std` is 'a'; expected a number from 0"),
     ],
 )
 def test_settings_that_cannot_work(options: dict, named: str) -> None:

@@ -252,7 +252,7 @@ def test_a_lego_backbone_has_the_features_of_the_task(
 
 
 def refusal(checkpoint: str, **settings: Any) -> str:
-    with pytest.raises((ValueError, FileNotFoundError)) as error:
+    with pytest.raises((TypeError, ValueError, FileNotFoundError)) as error:
         transferred(checkpoint, **settings)
     return str(error.value)
 
@@ -267,6 +267,8 @@ def test_refusals_name_key_and_remedy(checkpoint: str, tmp_path: Path) -> None:
     assert "'cls'" in message
     message = refusal(checkpoint, new=dict(sohp=None))
     assert "Did you mean 'shop'" in message
+    for entries in (["shop"], "shop", dict(shop="cls")):
+        assert "expected" in refusal(checkpoint, new=entries)
     message = refusal(checkpoint, new={}, freeze="units")
     assert "nothing would be trained" in message
     routes = {task: [0] for task in (*TASKS, "shop")}
