@@ -9,6 +9,8 @@ from . import routes
 RESNET = "lego-r18w8-4u-soft_mini8.py"
 SINGLE, SHARED, STRONG = "single", "shared", "shared_private"
 _FIXED = dict(type="gppf_mm.FixedRouter", group="block")
+# Half of a reported run; one of fewer batches may never get there.
+_HALF = 600
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def _with_own_units() -> list[Variant]:
             **_learned(some),
         ),
         lego("lego10_top3", "as lego10_soft, top-3", 10, **_learned(some) | top3),
+        lego(
+            "lego10_sharpened",
+            "as lego10_soft, top-3 in the second half",
+            10,
+            **_learned(some) | dict(top3, k=[(0, 10), (_HALF, 3)]),
+        ),
     ]
 
 
