@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -10,6 +11,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
+
+from .overrides import flatten, merge_overrides
 
 # Packages and their modules, where one could be taken for the other.
 _MODULES = dict(
@@ -45,8 +48,8 @@ def load_recipe(
     Args:
         name: ``'<library>::<config>'`` for a config that ships with an installed
             library, or the path of a config file.
-        overrides: Values by dotted key, as ``--cfg-options`` has them. Defaults to
-            None.
+        overrides: Values by dotted key, as ``--cfg-options`` has them. Those of
+            ``data_preprocessor`` are for the model's. Defaults to None.
         scope: The registry scope of the library. Defaults to None: what the config
             says, or the library it ships with.
 
@@ -70,7 +73,8 @@ def load_recipe(
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
         cfg = Config(cfg.to_dict())  # Types of a lazy config become strings.
-        cfg.merge_from_dict(dict(overrides or {}))
+        _place_preprocessor(cfg)
+        merge_overrides(cfg, flatten(overrides or {}))
     except Exception as error:
         raise ValueError(
             f"The recipe {name!r} cannot be read: {type(error).__name__}: {error}. "
@@ -83,8 +87,6 @@ def load_recipe(
             "config that trains by itself. Files of settings that others inherit are "
             "not recipes."
         )
-    if cfg.get("data_preprocessor"):
-        model.setdefault("data_preprocessor", cfg.data_preprocessor)
     scope = scope or cfg.get("default_scope") or _scope_of_type(model.type) or library
     close = get_close_matches(str(scope), _MODULES.values(), n=1, cutoff=0.85)
     if scope and close and close[0] != scope and not find_spec(scope.split(".")[0]):
@@ -160,6 +162,12 @@ def list_recipes(library: str) -> list[str]:
         for path in sorted(folder.rglob("*.py"))
         if "_base_" not in path.parts
     ]
+
+
+def _place_preprocessor(cfg: Config) -> None:
+    """Put what stands beside the model where MMEngine's runner would put it."""
+    if isinstance(cfg.get("model"), ConfigDict) and cfg.get("data_preprocessor"):
+        cfg.model.setdefault("data_preprocessor", deepcopy(cfg.data_preprocessor))
 
 
 def _configs(library: str) -> Path:

@@ -12,7 +12,7 @@ from gppf_mm.utils.messages import check_names
 
 from .backbone import replace_backbone
 from .hooks import split_hooks
-from .overrides import check_overrides
+from .overrides import check_overrides, flatten, merge_overrides
 from .probe import Prober
 from .rewrite import imported_modules, in_its_scope, move_data, torch_sync_bn
 from .source import Recipe, load_recipe
@@ -96,8 +96,9 @@ def expand_task(
             "retinanet_r50_fpn_1x_coco.py')."
         )
     check_names(where, entry, _ENTRY_KEYS)
-    check_overrides(where, entry.get("cfg_options") or {})
-    recipe = _load(task, entry, backbone, prober or Prober())
+    options = flatten(entry.get("cfg_options") or {})
+    check_overrides(where, options)
+    recipe = _load(task, entry, options, backbone, prober or Prober())
     cfg = recipe.cfg
     loader = cfg.get("train_dataloader")
     if not isinstance(loader, Mapping):
@@ -136,10 +137,10 @@ def expand_task(
 def _load(
     task: str,
     entry: Mapping[str, Any],
+    options: Mapping[str, Any],
     backbone: Mapping[str, Any] | None,
     prober: Prober,
 ) -> Recipe:
-    options = dict(entry.get("cfg_options") or {})
     if backbone is None:
         if entry.get("backbone"):
             raise ValueError(
@@ -148,9 +149,7 @@ def _load(
                 f"`tasks.{task}.cfg_options`, as {{'model.backbone.depth': 18}}."
             )
         return load_recipe(entry["config"], options, entry.get("scope"))
-    # Before the model gets it; the rest waits for the model's new backbone.
-    first = {k: v for k, v in options.items() if k.startswith("data_preprocessor")}
-    recipe = load_recipe(entry["config"], first, entry.get("scope"))
+    recipe = load_recipe(entry["config"], scope=entry.get("scope"))
     recipe.cfg.model = ConfigDict(
         replace_backbone(
             task,
@@ -163,7 +162,7 @@ def _load(
         )
     )
     try:
-        recipe.cfg.merge_from_dict(options)
+        merge_overrides(recipe.cfg, options)
     except Exception as error:  # What MMEngine raises depends on the key.
         raise ValueError(
             f"`tasks.{task}.cfg_options` does not fit {recipe.name!r}: "
