@@ -52,11 +52,18 @@ def move_data(cfg: Mapping[str, Any], root: str) -> dict[str, Any]:
 
     Returns:
         Its loaders and evaluators, in which every path that is a ``data_root`` of one
-        of the loaders, or below one, leads to the folder.
+        of the loaders, or below one, leads to the folder; and its model, if that has a
+        loader, as a retriever has for what it ranks.
     """
     keys = [key for key in cfg if key.endswith(("_dataloader", "_evaluator"))]
+    model = cfg.get("model") or {}
+    prototype = model.get("prototype")
     roots = set().union(*(_data_roots(cfg[key]) for key in keys))
-    return {key: _replace(cfg[key], roots, root) for key in keys}
+    roots |= _data_roots(prototype)
+    moved = {key: _replace(cfg[key], roots, root) for key in keys}
+    if isinstance(prototype, Mapping):
+        moved["model"] = {**model, "prototype": _replace(prototype, roots, root)}
+    return moved
 
 
 def _data_roots(value: Any) -> set[str]:

@@ -71,12 +71,13 @@ def expand_task(
     Args:
         task: The task's name.
         entry: ``config`` names the recipe (see `load_recipe`), with ``scope`` if it
-            needs one; ``cfg_options`` overrides it by dotted keys; ``data_root``
-            replaces the root of its data sets; ``batch_size`` is that of training;
-            ``num_workers`` counts for all its loaders; ``loss_weight``, ``lr_mult`` and
-            ``decay_mult`` scale its loss, learning rate and weight decay; ``backbone``
-            adds to the common backbone for this task; ``parts`` tells where its model
-            has a shared part under another name, as ``{'backbone': 'encoder'}``.
+            needs one; ``data_root`` replaces the root of its data sets;
+            ``cfg_options`` overrides by dotted keys what came of that;
+            ``batch_size`` is that of training; ``num_workers`` counts for all its
+            loaders; ``loss_weight``, ``lr_mult`` and ``decay_mult`` scale its loss,
+            learning rate and weight decay; ``backbone`` adds to the common backbone
+            for this task; ``parts`` tells where its model has a shared part under
+            another name, as ``{'backbone': 'encoder'}``.
         backbone: The common backbone of all tasks. Defaults to None, the recipe's own.
         prober: What runs backbones, if several tasks share it. Defaults to None.
 
@@ -107,9 +108,6 @@ def expand_task(
             "it tests a trained model. Name a recipe that trains."
         )
     _check_batch_size(where, entry, loader)
-    if entry.get("data_root"):
-        for key, value in move_data(cfg, entry["data_root"]).items():
-            cfg[key] = value
     notes: list[str] = []
     parts = dict(
         train_dataloader=_loader(cfg.train_dataloader, recipe.scope, entry, True)
@@ -123,7 +121,7 @@ def expand_task(
         )
     hooks, left = split_hooks(task, recipe)
     return TaskConfig(
-        model=torch_sync_bn(in_its_scope(cfg.model, recipe.scope)),
+        model=torch_sync_bn(_model(recipe, entry)),
         parts=parts,
         rules=_rules(recipe, entry),
         hooks=hooks,
@@ -141,26 +139,29 @@ def _load(
     backbone: Mapping[str, Any] | None,
     prober: Prober,
 ) -> Recipe:
-    if backbone is None:
-        if entry.get("backbone"):
-            raise ValueError(
-                f"`tasks.{task}.backbone` adds to the common backbone, and the config "
-                "has no top-level `backbone`. To change the recipe's own, use "
-                f"`tasks.{task}.cfg_options`, as {{'model.backbone.depth': 18}}."
-            )
-        return load_recipe(entry["config"], options, entry.get("scope"))
-    recipe = load_recipe(entry["config"], scope=entry.get("scope"))
-    recipe.cfg.model = ConfigDict(
-        replace_backbone(
-            task,
-            recipe.cfg.model.to_dict(),
-            recipe.scope,
-            backbone,
-            entry.get("backbone") or {},
-            prober,
-            settled=[key for key in options if key.startswith("model.")],
+    if backbone is None and entry.get("backbone"):
+        raise ValueError(
+            f"`tasks.{task}.backbone` adds to the common backbone, and the config "
+            "has no top-level `backbone`. To change the recipe's own, use "
+            f"`tasks.{task}.cfg_options`, as {{'model.backbone.depth': 18}}."
         )
-    )
+    recipe = load_recipe(entry["config"], scope=entry.get("scope"))
+    if entry.get("data_root"):
+        for key, value in move_data(recipe.cfg, entry["data_root"]).items():
+            recipe.cfg[key] = value
+    if backbone is not None:
+        recipe.cfg.model = ConfigDict(
+            replace_backbone(
+                task,
+                recipe.cfg.model.to_dict(),
+                recipe.scope,
+                backbone,
+                entry.get("backbone") or {},
+                prober,
+                settled=[key for key in options if key.startswith("model.")],
+            )
+        )
+    # Last, since they say what shall be different from all that.
     try:
         merge_overrides(recipe.cfg, options)
     except Exception as error:  # What MMEngine raises depends on the key.
@@ -169,6 +170,20 @@ def _load(
             f"{type(error).__name__}: {error}. Mend a key or an index."
         ) from error
     return recipe
+
+
+def _model(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:
+    model = in_its_scope(recipe.cfg.model, recipe.scope)
+    prototype = model.get("prototype")
+    if isinstance(prototype, Mapping) and "dataset" in prototype:
+        # A retriever builds this loader of what it ranks by itself, in any scope.
+        loader = _loader(prototype, recipe.scope, entry, False)
+        scope = loader.pop("_scope_")
+        model["prototype"] = {
+            **loader,
+            "dataset": {"_scope_": scope, **loader["dataset"]},
+        }
+    return model
 
 
 def _check_batch_size(

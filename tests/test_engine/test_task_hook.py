@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from gppf_mm.engine.hooks import TaskHook
@@ -26,6 +27,8 @@ class Witness(Hook):
     def before_val(self, runner) -> None:
         self.seen["model"] = runner.model
         self.seen["iter"] = runner.iter
+        scope = DefaultScope.get_current_instance()
+        self.seen["scope"] = scope and scope.scope_name
         self.seen["weights"] = stacked(runner.model.backbone)
         # Fails if the weights are not in place.
         self.seen["features"] = runner.model.extract_feat(torch.ones(1, 3, 64, 64))
@@ -87,6 +90,17 @@ def test_before_a_validation_the_weights_are_those_of_the_validation():
         expected = weights_of(model.eval(), "seg")
     assert torch.equal(hook.hook.seen["weights"], expected)
     assert not torch.equal(noisy, expected)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("mmseg", "mmseg"), (None, "gppf_mm")])
+def test_what_the_hook_builds_is_of_its_library(given: str | None, wanted: str):
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    runner = SimpleNamespace(model=GPPF(task_configs(), lego), iter=0)
+    hook = TaskHook("seg", dict(type="gppf_mm.Witness", _scope_=given))
+    with DefaultScope.overwrite_default_scope("gppf_mm"), torch.no_grad():
+        hook.before_val(runner)
+        assert hook.hook.seen["scope"] == wanted
+        assert DefaultScope.get_current_instance().scope_name == "gppf_mm"
 
 
 def test_a_hook_of_which_nothing_would_be_called_is_refused():

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
+from mmengine.runner import Runner
 
 from gppf_mm.apis import load_config
 from gppf_mm.recipes import expand, load_recipe
@@ -129,6 +130,39 @@ def test_a_task_s_settings_reach_its_parts():
     assert full.model.tasks.det.bbox_head.num_classes == 3
     assert full.optim_wrapper.paramwise_cfg.tasks.det.lr_mult == 0.1
     assert full.train_dataloader.seg.dataset.data_root.startswith("data/")
+
+
+def test_an_override_wins_over_the_data_root():
+    cfg = Config(named())
+    cfg.tasks.det.data_root = "/a"
+    cfg.tasks.det.cfg_options = {
+        "val_dataloader.dataset.data_root": "/b",
+        "val_evaluator.ann_file": "data/coco/x.json",
+    }
+    full = expand(cfg)
+    assert full.train_dataloader.det.dataset.data_root == "/a/"
+    assert full.val_dataloader.det.dataset.data_root == "/b"
+    assert full.val_evaluator.det.ann_file == "data/coco/x.json"
+    assert full.test_evaluator.det.ann_file.startswith("/a/annotations/")
+
+
+def test_a_retriever_s_gallery_goes_where_its_queries_go(tmp_path: Path):
+    lines = ["2", "image_name item_id evaluation_status"]
+    lines += [f"img/{i}.jpg    id_0000000{i}    gallery" for i in range(2)]
+    (tmp_path / "Eval").mkdir()
+    (tmp_path / "Eval" / "list_eval_partition.txt").write_text("\n".join(lines))
+    cfg = Config(named())
+    cfg.pop("backbone")
+    name = "mmpretrain::arcface/resnet50-arcface_8xb32_inshop.py"
+    entry = dict(config=name, data_root=str(tmp_path), num_workers=0)
+    cfg.tasks = dict(shop=entry)
+    full = expand(cfg)
+    assert full.val_dataloader.shop.dataset.data_root == str(tmp_path)
+    with DefaultScope.overwrite_default_scope("gppf_mm"):
+        loader = Runner.build_dataloader(deepcopy(full.model.tasks.shop.prototype))
+    assert len(loader.dataset) == 2
+    assert loader.num_workers == 0
+    assert "prefix" in full.model.tasks.shop.image_encoder[0].init_cfg
 
 
 def test_a_lazy_recipe_keeps_its_evaluation(tmp_path: Path):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
@@ -24,9 +25,10 @@ _POINTS = (
 class TaskHook(Hook):
     """Runs a stock hook with one task's stock model as the runner's model.
 
-    The model is whole while the hook runs: the task's weights lie in its backbone. All
-    else that the hook asks of the runner is the run's. Points that get batches or
-    outputs get the task's own, and none that a step calls if it did not train the task.
+    The model is whole while the hook runs: the task's weights lie in its backbone, and
+    the default scope is that of the hook's config. All else that the hook asks of the
+    runner is the run's. Points that get batches or outputs get the task's own, and none
+    that a step calls if it did not train the task.
     Before validation and test the weights are those of evaluation, without noise.
     The run is one epoch, so a hook that counts epochs has no meaning here.
 
@@ -43,6 +45,7 @@ class TaskHook(Hook):
     def __init__(self, task: str, hook: Mapping[str, Any]) -> None:
         self.task = task
         self.hook: Hook = HOOKS.build(dict(hook))
+        self.scope: str | None = hook.get("_scope_")
         self.priority = self.hook.priority
         kind = type(self.hook)
         if all(getattr(kind, name) is getattr(Hook, name) for name in _POINTS):
@@ -54,7 +57,9 @@ class TaskHook(Hook):
 
     def _call(self, runner: Runner, point: str, **arguments: Any) -> None:
         model = unwrap(runner.model)
-        with model.activate(self.task) as stock:
+        # What the stock hook builds, such as a loader, is looked up in its library.
+        scope = DefaultScope.overwrite_default_scope(self.scope)
+        with scope, model.activate(self.task) as stock:
             getattr(self.hook, point)(_TaskRunner(runner, stock), **arguments)
 
     def _call_evaluating(self, runner: Runner, point: str) -> None:
