@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_task_name
 
-from .probe import Prober
+from .probe import Prober, keeps_statistics
 from .rewrite import imported_modules
 from .task import TaskConfig, expand_task
 
@@ -226,21 +226,29 @@ def _warn(expanded: Mapping[str, TaskConfig]) -> None:
 
 
 def _warn_frozen(expanded: Mapping[str, TaskConfig], made: Mapping[str, Any]) -> None:
-    """Warn of stages that a recipe freezes because it had pretrained ones."""
+    """Warn of what a recipe leaves untrained because it was pretrained there."""
     init = made["lego"].get("init") or {}
-    if init.get("checkpoint") or made["backbone"].get("init_cfg"):
+    if init.get("checkpoint") or made.get("load_from"):
         return
-    frozen = [
-        task
-        for task, item in expanded.items()
-        if item.model["backbone"].get("frozen_stages", -1) >= 0
-    ]
+    backbones = {task: item.model["backbone"] for task, item in expanded.items()}
+    random = {k: cfg for k, cfg in backbones.items() if not cfg.get("init_cfg")}
+    frozen = [k for k, cfg in random.items() if cfg.get("frozen_stages", -1) >= 0]
+    fixed = [k for k, cfg in random.items() if keeps_statistics(cfg)]
     if frozen:
         print_log(
             f"Task {frozen[0]!r} freezes stages of the common backbone, as its recipe "
             "does with a pretrained one, and here they start from random values. Set "
             "`backbone.frozen_stages=-1` (and `norm_eval=False`), or start from "
             "`lego.init.checkpoint`.",
+            logger="current",
+            level=logging.WARNING,
+        )
+    elif fixed:
+        print_log(
+            f"Task {fixed[0]!r} has norm_eval=True in the common backbone, as its "
+            "recipe has with a pretrained one, and here the running statistics would "
+            "stay at their first values, so that its BN layers never normalise. Set "
+            "`backbone.norm_eval=False`, or start from `lego.init.checkpoint`.",
             logger="current",
             level=logging.WARNING,
         )

@@ -10,6 +10,8 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from gppf_mm.utils.class_name import class_name
+
 # The side of the image that every stock backbone takes: what ImageNet models expect.
 _SIDE = 224
 
@@ -88,6 +90,14 @@ def accepted_arguments(kind: type) -> set[str]:
         if all(item.kind is not item.VAR_KEYWORD for item in parameters):
             break
     return names
+
+
+def keeps_statistics(cfg: Mapping[str, Any]) -> bool:
+    """Tell whether a backbone trains on its running statistics, by ``norm_eval``."""
+    parameters = inspect.signature(find_class(cfg)).parameters
+    default = parameters["norm_eval"].default if "norm_eval" in parameters else False
+    norm = (cfg.get("norm_cfg") or {}).get("type", "BN")
+    return bool(cfg.get("norm_eval", default)) and "BN" in class_name(norm)
 
 
 def _without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:

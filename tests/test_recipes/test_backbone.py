@@ -88,19 +88,31 @@ def test_a_user_s_channels_win():
     ]
 
 
-def test_frozen_random_stages_are_pointed_out(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("backbone", "more", "message"),
+    [
+        ({}, {}, "freezes stages"),
+        (dict(frozen_stages=-1), {}, "norm_eval=True"),
+        (dict(frozen_stages=-1, type="mmdet.ResNet"), {}, "norm_eval=True"),
+        (dict(frozen_stages=-1, norm_eval=False), {}, None),
+        (dict(frozen_stages=-1, norm_cfg=dict(type="GN", num_groups=8)), {}, None),
+        (dict(init_cfg=dict(type="Pretrained", checkpoint="x.pth")), {}, None),
+        ({}, dict(load_from="x.pth"), None),
+        ({}, dict(lego=dict(init=dict(checkpoint="x.pth"))), None),
+    ],
+)
+def test_what_stays_at_random_values_is_pointed_out(
+    backbone: Any, more: Any, message: str | None, monkeypatch: pytest.MonkeyPatch
+):
     said: list[str] = []
     monkeypatch.setattr(
         "gppf_mm.recipes.expansion.print_log", lambda text, **_: said.append(text)
     )
     tasks = dict(det=dict(config=RECIPES[0]))
-    lego = dict(num_units=2, router=dict(type="gppf_mm.TopKRouter", k=1))
-    expand(Config(dict(tasks=tasks, lego=lego, backbone=RESNET)))
-    assert "freezes stages" in said[-1]
-    said.clear()
-    thawed = {**RESNET, "frozen_stages": -1}
-    expand(Config(dict(tasks=tasks, lego=lego, backbone=thawed)))
-    assert not said
+    cfg = dict(tasks=tasks, lego={}, backbone={**RESNET, **backbone})
+    expand(Config(cfg | more))
+    assert len(said) == (message is not None)
+    assert not message or message in said[0]
 
 
 @pytest.mark.parametrize(
