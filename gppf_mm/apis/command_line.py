@@ -3,12 +3,16 @@
 import errno
 import linecache
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
+from types import FrameType
+
+from gppf_mm.utils.class_name import class_name
 
 _PACKAGE = Path(__file__).parents[1]
 # Where MMEngine calls a class with the arguments that the config has for it.
@@ -68,6 +72,9 @@ def find_mistake(error: BaseException) -> str | None:
             message = str(current.args[0] if current.args else current)
             if source.parts[-3:] == _BUILDER.parts:
                 return f"The config cannot be built: {message}"
+            unknown = _unknown_argument(current, [item for item, _ in frames])
+            if unknown:
+                return unknown
             statement = linecache.getline(str(source), line).lstrip()
             if _PACKAGE in source.parents and statement.startswith("raise "):
                 return message
@@ -75,6 +82,29 @@ def find_mistake(error: BaseException) -> str | None:
             return _full_disk(current)
         current = current.__cause__ or current.__context__
     return None
+
+
+def _unknown_argument(error: BaseException, frames: list[FrameType]) -> str | None:
+    """Return the message of a config's argument that a base class does not take.
+
+    A class that hands on ``**kwargs`` finds out in the ``__init__`` of its base.
+    """
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    built = None
+    for frame in frames:
+        if Path(frame.f_code.co_filename).parts[-3:] == _BUILDER.parts:
+            built = frame.f_locals
+        elif frame.f_code.co_name != "__init__":
+            built = None
+    if not (isinstance(error, TypeError) and found and built):
+        return None
+    if found[1] not in built.get("args", {}):
+        return None
+    return (
+        f"The config cannot be built: {error}, which it has for "
+        f"{class_name(built.get('obj_cls'))}. Remove {found[1]!r}; a dict that shall "
+        "take the place of another type's needs _delete_=True."
+    )
 
 
 def _full_disk(error: OSError) -> str:

@@ -8,6 +8,7 @@ from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import describe
 
 
 @runtime_checkable
@@ -47,11 +48,11 @@ def build_task_model(task: str, cfg: Mapping[str, Any]) -> nn.Module:
     """
     try:
         return MODELS.build(deepcopy(cfg))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"`model.tasks.{task}` cannot be built: {type(error).__name__}: "
-            f"{' '.join(str(error).split())} Mend the recipe's `model`, or what the "
-            "task's `cfg_options` change in it."
+            f"`model.tasks.{task}` cannot be built: {describe(error)}. Mend the "
+            "recipe's `model`, or what the task's `cfg_options` or a common "
+            "`backbone` change in it."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -102,3 +103,24 @@ def check_task_name(name: str) -> None:
             f"`model.tasks` has a task named {name!r}, which is an attribute of "
             "torch.nn.ModuleDict, where the tasks' models live. Choose another name."
         )
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what an error of another library is about.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Its type and message or, where it has none, the statement that failed; without
+        a full stop.
+
+    Examples:
+        >>> describe(KeyError("backbone"))
+        "KeyError: 'backbone'"
+    """
+    text = " ".join(str(error).split()).rstrip(".")
+    frames = traceback.extract_tb(error.__traceback__)
+    if not text and frames:
+        text = f"{frames[-1].line} (in {frames[-1].name})"
+    return f"{type(error).__name__}: {text}"

@@ -390,3 +390,13 @@ def test_a_model_that_cannot_be_built_names_its_task():
     message = r"`model\.tasks\.det` cannot be built: TypeError:.*num_clases"
     with pytest.raises(ValueError, match=message):
         build(expand(cfg))
+
+
+def test_an_error_without_words_names_its_task_too():
+    cfg = Config(named())
+    cfg.tasks = dict(det=dict(config="mmdet::ssd/ssd300_coco.py"))
+    message = (
+        r"`model\.tasks\.det` cannot be built: AssertionError: assert .*`backbone`"
+    )
+    with pytest.raises(ValueError, match=message):
+        build(expand(cfg))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DATASETS
 
 from tests.runs import CONFIG, REPO, tool
 
@@ -163,6 +164,29 @@ def test_bug_keeps_its_traceback():
 
     with pytest.raises(ZeroDivisionError), kind_errors():
         _ = 1 / 0
+
+
+class Base:
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+
+class HandsOn(Base):
+    def __init__(self, slip: bool = False, **others: str) -> None:
+        super().__init__(**others, **({"typo": 1} if slip else {}))
+
+
+def test_an_argument_that_a_base_class_does_not_take(
+    capsys: pytest.CaptureFixture[str],
+):
+    from gppf_mm.apis import kind_errors
+
+    with pytest.raises(SystemExit, match="2"), kind_errors():
+        DATASETS.build(dict(type=HandsOn, root="x", split="train"))
+    assert "has for HandsOn. Remove 'split'" in capsys.readouterr().err
+    # One that the config does not have is a bug of the class.
+    with pytest.raises(TypeError, match="typo"), kind_errors():
+        DATASETS.build(dict(type=HandsOn, root="x", slip=True))
 
 
 def test_dist_script_passes_options_on(tmp_path: Path):

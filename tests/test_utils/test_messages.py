@@ -1,6 +1,11 @@
 import pytest
 
-from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
+from gppf_mm.utils.messages import (
+    check_names,
+    check_task_name,
+    check_tasks,
+    describe,
+)
 
 
 def test_what_is_allowed_passes() -> None:
@@ -32,3 +37,16 @@ def test_missing_and_unknown_tasks(found: list[str], named: str) -> None:
 def test_task_names_that_cannot_be(name: str) -> None:
     with pytest.raises(ValueError, match=r"model\.tasks"):
         check_task_name(name)
+
+
+def test_an_error_without_words_is_described_by_what_failed() -> None:
+    with pytest.raises(AssertionError) as empty:
+        _fail([1])
+    found = describe(empty.value)
+    assert found == "AssertionError: raise AssertionError (in _fail)"
+    assert describe(ValueError("two\nlines.")) == "ValueError: two lines"
+
+
+def _fail(values: list[int]) -> None:
+    if values:
+        raise AssertionError
