@@ -13,7 +13,8 @@ class ChannelAdapter:
 
     These are the neck or, where none of it names channels, the heads. A list of
     channels, or a number with an ``in_index``, is taken to be the backbone's; another
-    number only if it is one of its channels.
+    number only if it is one of its channels and nothing in the head has an
+    ``in_index``, for then it is the width of another part of the head.
 
     Args:
         task: The task's name, for errors.
@@ -30,6 +31,7 @@ class ChannelAdapter:
         self.new = list(new)
         self.settled = tuple(settled)
         self.changed = 0
+        self.indexed = False
 
     def adapt(self, model: dict[str, Any]) -> None:
         """Adapt a model's config in place.
@@ -44,15 +46,30 @@ class ChannelAdapter:
             return
         if model.get("neck") and self._adapt("model.neck", model["neck"]):
             return
+        self._check_shared_head(model)
         for key, part in model.items():
             if key not in (*_NOT_CONSUMERS, "neck"):
+                self.indexed = _has_index(part)
                 self._adapt(f"model.{key}", part)
-        if not self.changed and not self.settled:
+        if not self.changed and not any(map(_names_channels, self.settled)):
             raise ValueError(
                 f"The common `backbone` gives task {self.task!r} channels {self.new} "
                 f"in place of {self.old}, and nothing in its model names those as "
                 "`in_channels`. Set the key of the part that reads them: "
                 f"tasks.{self.task}.cfg_options={{'model.<part>.in_channels': ...}}."
+            )
+
+    def _check_shared_head(self, model: Mapping[str, Any]) -> None:
+        """Refuse a head that goes on with a stage of the old backbone."""
+        where = "model.roi_head.shared_head"
+        given = any(key.startswith(where) for key in self.settled)
+        if (model.get("roi_head") or {}).get("shared_head") and not given:
+            raise ValueError(
+                f"The common `backbone` gives task {self.task!r} channels {self.new} "
+                f"in place of {self.old}, and `{where}`, a stage of the old backbone, "
+                "has a width of its own. Use a recipe with an FPN, or set the depth of "
+                f"that stage: tasks.{self.task}.cfg_options={{'{where}.depth': ...}}, "
+                "and the channels behind it."
             )
 
     def _is_settled(self, where: str) -> bool:
@@ -93,7 +110,7 @@ class ChannelAdapter:
             if self.old[index] == value:
                 self.changed += 1
                 return self.new[index]
-        elif value in self.old:
+        elif value in self.old and not (self.indexed and key == "in_channels"):
             self.changed += 1
             return self.new[len(self.old) - 1 - self.old[::-1].index(value)]
         else:
@@ -104,6 +121,21 @@ class ChannelAdapter:
             f"{self.new}. Set it: tasks.{self.task}.cfg_options="
             f"{{'{where}.{key}': ...}}."
         )
+
+
+def _has_index(part: Any) -> bool:
+    """Tell whether a part, or one in it, says which of the features it reads."""
+    if isinstance(part, (list, tuple)):
+        return any(map(_has_index, part))
+    if not isinstance(part, Mapping):
+        return False
+    return "in_index" in part or any(map(_has_index, part.values()))
+
+
+def _names_channels(key: str) -> bool:
+    """Tell whether an override names channels, or puts another part in."""
+    last = key.rpartition(".")[2]
+    return last in (*_KEYS, "type") or last.isdigit() or key.count(".") == 1
 
 
 def _positions(values: Sequence[int], among: Sequence[int]) -> list[int] | None:

@@ -11,9 +11,12 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.messages import describe
 
 # The side of the image that every stock backbone takes: what ImageNet models expect.
 _SIDE = 224
+# What MAE, BEiT, SimMIM, MILAN and their like take besides the image.
+_MASKS = {"mask", "importance"}
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,27 @@ def accepted_arguments(kind: type) -> set[str]:
     return names
 
 
+def default_of(kind: type, name: str) -> Any:
+    """Return the default of an argument of a class or its bases, else None."""
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            found = inspect.signature(vars(base)["__init__"]).parameters.get(name)
+            if found is not None:
+                return None if found.default is found.empty else found.default
+    return None
+
+
 def keeps_statistics(cfg: Mapping[str, Any]) -> bool:
     """Tell whether a backbone trains on its running statistics, by ``norm_eval``."""
-    parameters = inspect.signature(find_class(cfg)).parameters
-    default = parameters["norm_eval"].default if "norm_eval" in parameters else False
+    norm_eval = cfg.get("norm_eval", default_of(find_class(cfg), "norm_eval"))
     norm = (cfg.get("norm_cfg") or {}).get("type", "BN")
-    return bool(cfg.get("norm_eval", default)) and "BN" in class_name(norm)
+    return bool(norm_eval) and "BN" in class_name(norm)
+
+
+def takes_masks(kind: type) -> bool:
+    """Tell whether a backbone masks the image, as in masked image modelling."""
+    parameters = inspect.signature(kind.forward).parameters  # type: ignore[attr-defined]
+    return not _MASKS.isdisjoint(parameters)
 
 
 def _without_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +136,7 @@ def _run(cfg: dict[str, Any]) -> Probe:
         raise ValueError(
             f"The backbone {name!r} cannot be built and run on an image of "
             f"{_SIDE}x{_SIDE}, from which its channels are learnt: "
-            f"{type(error).__name__}: {error}."
+            f"{describe(error)}."
         ) from error
     maps = _maps(outputs)
     indices = getattr(backbone, "out_indices", None)

@@ -99,7 +99,8 @@ def expand_task(
     check_names(where, entry, _ENTRY_KEYS)
     options = flatten(entry.get("cfg_options") or {})
     check_overrides(where, options)
-    recipe = _load(task, entry, options, backbone, prober or Prober())
+    notes: list[str] = []
+    recipe = _load(task, entry, options, backbone, prober or Prober(), notes)
     cfg = recipe.cfg
     loader = cfg.get("train_dataloader")
     if not isinstance(loader, Mapping):
@@ -108,7 +109,6 @@ def expand_task(
             "it tests a trained model. Name a recipe that trains."
         )
     _check_batch_size(where, entry, loader)
-    notes: list[str] = []
     parts = dict(
         train_dataloader=_loader(cfg.train_dataloader, recipe.scope, entry, True)
     )
@@ -138,6 +138,7 @@ def _load(
     options: Mapping[str, Any],
     backbone: Mapping[str, Any] | None,
     prober: Prober,
+    notes: list[str],
 ) -> Recipe:
     if backbone is None and entry.get("backbone"):
         raise ValueError(
@@ -158,6 +159,7 @@ def _load(
                 backbone,
                 entry.get("backbone") or {},
                 prober,
+                notes,
                 settled=[key for key in options if key.startswith("model.")],
             )
         )

@@ -71,6 +71,78 @@ def test_stages_are_matched_by_stride():
     assert cfg["neck"]["in_channels"] == [128, 256, 512]
 
 
+def test_multi_grid_stays_in_the_family_and_is_named_where_it_cannot():
+    recipe = "mmseg::deeplabv3/deeplabv3_r101-d16-mg124_4xb2-80k_cityscapes-512x1024.py"
+    own = dict(type="mmseg.ResNetV1c", depth=18)
+    found = expand_task("seg", dict(config=recipe), own)
+    assert found.model["backbone"]["multi_grid"] == (1, 2, 4)
+    assert found.model["backbone"]["contract_dilation"] is True
+    assert not found.notes
+    notes = expand_task("seg", dict(config=recipe), RESNET).notes
+    assert [note.partition("=")[0] for note in notes] == ["backbone.multi_grid"]
+    # Another family has other means.
+    assert not expand_task("seg", dict(config=recipe), SWIN).notes
+
+
+def test_a_backbone_of_fewer_stages_is_the_first_stages_of_the_common_one():
+    entry = dict(config="mmdet::faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py")
+    deep = {**RESNET, "depth": 50}
+    cfg = expand_task("det", entry, deep).model["backbone"]
+    assert (cfg["strides"], cfg["dilations"]) == ((1, 2, 2, 2), (1, 1, 1, 1))
+    assert cfg["out_indices"] == (2,)
+    cfg = expand_task("det", entry, {**deep, "num_stages": 3}).model["backbone"]
+    assert cfg["strides"] == (1, 2, 2)
+    for other in (RESNET, SWIN):
+        with pytest.raises(ValueError, match=r"'det'.*shared_head.*recipe with an FPN"):
+            expand_task("det", entry, other)
+    entry["cfg_options"] = {"model.roi_head.shared_head.depth": 18}
+    assert expand_task("det", entry, RESNET).model["rpn_head"]["in_channels"] == 256
+
+
+def test_a_width_inside_a_head_is_not_the_backbone_s():
+    entry = dict(
+        config="mmseg::knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py"
+    )
+    head = expand_task("seg", entry, RESNET).model["decode_head"]
+    assert head["kernel_generate_head"]["in_channels"] == 512
+    assert {item["in_channels"] for item in head["kernel_update_head"]} == {512}
+
+
+@pytest.mark.parametrize(
+    ("options", "enough"),
+    [
+        ({"model.head.topk": (1,)}, False),
+        ({"data_preprocessor.num_classes": 3}, False),
+        ({"model.head.in_channels": 512}, True),
+        ({"model.head.type": "LinearClsHead"}, True),
+        ({"model.head": dict(_delete_=True, type="LinearClsHead")}, True),
+    ],
+)
+def test_only_an_override_that_could_name_the_channels_is_trusted_to(
+    options: dict[str, Any], enough: bool
+):
+    name = "mmpretrain::vgg/vgg16_8xb32_in1k.py"
+    entry = dict(config=name, cfg_options=options)
+    if enough:
+        expand_task("cls", entry, RESNET)
+        return
+    with pytest.raises(ValueError, match="nothing in its model names those"):
+        expand_task("cls", entry, RESNET)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py",
+        "beit/beit_beit-base-p16_8xb256-amp-coslr-300e_in1k.py",
+        "milan/milan_vit-base-p16_16xb256-amp-coslr-400e_in1k.py",
+    ],
+)
+def test_masked_images_need_a_backbone_that_masks(name: str):
+    with pytest.raises(ValueError, match=r"'ssl' learns from masked.*Leave the task"):
+        expand_task("ssl", dict(config=f"mmpretrain::{name}"), RESNET)
+
+
 def test_a_task_may_add_to_the_common_backbone():
     entry = dict(config=RECIPES[0], backbone=dict(frozen_stages=2))
     cfg = expand_task("det", entry, RESNET).model["backbone"]
@@ -128,6 +200,11 @@ def test_what_stays_at_random_values_is_pointed_out(
         ),
         ({}, dict(type="mmpretrain.ConvNeXt", arch="atto"), r"gap_before_final_norm"),
         (dict(backbone=dict(depth=18)), None, r"no top-level `backbone`"),
+        (
+            dict(backbone=dict(strides=(1, 2))),
+            RESNET,
+            r"AssertionError: assert len\(strides\).*task 'det'.*tasks\.det\.backbone",
+        ),
     ],
 )
 def test_mistakes(entry: dict[str, Any], backbone: Any, message: str):
