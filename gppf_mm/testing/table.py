@@ -143,6 +143,8 @@ without pretrained weights or data sets, through these stages:
    difference of any tensor must be within 1e-4 of its largest value. The largest of
    those that are ok was {largest}.
 
+No validation loop, metric, data pipeline or hook of a recipe is run.
+
 {facts}
 {unchecked}
 What counts as one model: everything in the model's config except first values and
