@@ -9,6 +9,7 @@ from mmengine.dist import get_rank
 from torch.utils.data import Dataset, Sampler
 
 from gppf_mm.utils.batches import Batches
+from gppf_mm.utils.plain import to_plain
 from gppf_mm.utils.seeding import derive_seed, seed_data
 
 from .faults import Fault
@@ -101,7 +102,8 @@ class StepDataset(Dataset):
     Attributes:
         seed: The run's seed.
         metainfo: That of each task's dataset, None where it has none. MMEngine's hooks
-            write it to the log and into checkpoints.
+            write it to the log and into checkpoints, so it is of Python's own types,
+            where a config's would be of MMEngine's.
     """
 
     def __init__(self, streams: Mapping[str, TaskStream]) -> None:
@@ -111,7 +113,7 @@ class StepDataset(Dataset):
         self.seed = 0
         self.rank = get_rank()
         self.metainfo = {
-            task: getattr(dataset, "metainfo", None)
+            task: to_plain(getattr(dataset, "metainfo", None))
             for task, dataset in self.datasets.items()
         }
 

@@ -2,8 +2,9 @@
 
 Since PyTorch 2.6 ``torch.load`` refuses every object that nobody has declared harmless.
 A checkpoint of MMEngine holds its message hub: ``HistoryBuffer`` objects over NumPy
-arrays, and NumPy numbers. Declaring exactly those keeps the protection on: a checkpoint
-from a stranger still cannot run code.
+arrays, and NumPy numbers; and its schedulers, one of which remembers a function.
+Declaring exactly those keeps the protection on: a checkpoint from a stranger still
+cannot run code.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
 from mmengine.utils import digit_version
 
-_STATISTICS = ("current", "max", "mean", "min")
+# What is pickled as an attribute of a class, and by which names.
+_ATTRIBUTES: dict[type, tuple[str, ...]] = {
+    HistoryBuffer: ("current", "max", "mean", "min"),
+    OneCycleParamScheduler: ("_annealing_cos", "_annealing_linear"),
+}
 
 
 def allow_checkpoint_types() -> None:
@@ -29,8 +35,8 @@ def allow_checkpoint_types() -> None:
         return
     torch.serialization.add_safe_globals(
         [
-            HistoryBuffer,
-            (_get_statistic, "builtins.getattr"),
+            *_ATTRIBUTES,
+            (_get_attribute, "builtins.getattr"),
             np.ndarray,
             np.dtype,
             *_dtype_classes(),
@@ -39,22 +45,29 @@ def allow_checkpoint_types() -> None:
     )
 
 
-def _get_statistic(owner: type, name: str) -> Callable[..., object]:
+def _get_attribute(owner: type, name: str) -> Callable[..., object]:
     """Stand in for the ``getattr`` of a checkpoint.
 
     A ``HistoryBuffer`` is pickled with its methods, each as ``getattr(HistoryBuffer,
-    name)``. The real ``getattr`` would open the door to everything else.
+    name)``, and a ``OneCycleLR`` with its annealing function. The real ``getattr``
+    would open the door to everything else.
 
     Raises:
         UnpicklingError: If it is asked for anything but those methods.
     """
-    if owner is not HistoryBuffer or name not in _STATISTICS:
+    # By identity: what a checkpoint hands over need be neither a class nor hashable.
+    names = next((names for kind, names in _ATTRIBUTES.items() if kind is owner), ())
+    if name not in names:
+        allowed = "; ".join(
+            f"{', '.join(names)} of MMEngine's {kind.__name__}"
+            for kind, names in _ATTRIBUTES.items()
+        )
         raise UnpicklingError(
             f"The checkpoint asks for the attribute {name!r} of {owner!r}; nothing but "
-            f"{', '.join(_STATISTICS)} of MMEngine's HistoryBuffer is allowed. Load it "
-            "with `weights_only=False` only if you trust its source."
+            f"{allowed} is allowed. Load it with `weights_only=False` only if you "
+            "trust its source."
         )
-    return getattr(HistoryBuffer, name)
+    return getattr(owner, name)
 
 
 def _dtype_classes() -> set[type]:

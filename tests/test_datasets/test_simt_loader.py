@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from mmengine.config import ConfigDict
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader
 
@@ -106,6 +108,20 @@ def test_length_is_the_largest_task_and_batch_size_the_sum():
     assert len(simt) == 7
     assert simt.batch_size == 4
     assert simt.dataset.metainfo["a"] == {"classes": ("a", "b")}
+
+
+def test_metadata_of_the_sets_load_weights_only(tmp_path: Path):
+    """Also those that a config gives a set, whose dicts are MMEngine's."""
+    stock = noisy_loader(10, 3)
+    stock.dataset.metainfo = dict(
+        groups=ConfigDict(round=("disc",)), folder=Path("a"), palette=torch.eye(2)
+    )
+    metainfo = SIMTDataLoader({"a": stock}, 0).dataset.metainfo
+    torch.save(metainfo, tmp_path / "x.pth")
+    assert torch.load(tmp_path / "x.pth", weights_only=True) == metainfo
+    assert metainfo["a"] == dict(
+        groups=dict(round=("disc",)), folder="a", palette=[[1.0, 0.0], [0.0, 1.0]]
+    )
 
 
 def test_length_and_batch_size_follow_the_schedule():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 from torch import nn
@@ -90,6 +90,16 @@ def test_code_is_refused_and_not_run(tmp_path: Path, bare: bool):
     with pytest.raises(ValueError, match=r"more than weights|no file of torch"):
         check_resumable(str(path), MODEL)
     assert not trace.exists()
+
+
+def test_a_class_that_is_refused_is_named(tmp_path: Path):
+    torch.save(content(extra=ConfigDict(a=1)), tmp_path / "x.pth")
+    with pytest.raises(
+        ValueError, match=r"is whole, but .*: mmengine\S+ConfigDict"
+    ) as e:
+        check_resumable(str(tmp_path / "x.pth"), MODEL)
+    # Nothing is broken, so nothing need go.
+    assert "Remove" not in str(e.value)
 
 
 def test_halves_are_removed(tmp_path: Path):

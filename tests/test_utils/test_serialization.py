@@ -1,6 +1,7 @@
 """What PyTorch's weights-only loading accepts and refuses once gppf_mm is imported."""
 
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
+from mmengine.optim import OneCycleParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 from torch import nn
 
@@ -152,6 +155,34 @@ def test_an_array_of_python_objects_is_refused(tmp_path):
         torch.load(tmp_path / "x.pth", weights_only=True)
 
 
+# What MMEngine's schedulers cannot be built without.
+SCHEDULERS = dict(
+    Step=dict(step_size=1),
+    MultiStep=dict(milestones=[1, 1, 3]),
+    Exponential=dict(gamma=0.5),
+    CosineAnnealing=dict(T_max=3),
+    OneCycle=dict(eta_max=1.0, total_steps=3),
+    CosineRestart=dict(periods=[2], eta_min=0.0),
+)
+
+
+@pytest.mark.parametrize("name", sorted(PARAM_SCHEDULERS.module_dict))
+def test_the_state_of_any_scheduler_loads_weights_only(tmp_path, name):
+    kind = PARAM_SCHEDULERS.get(name)
+    settings = SCHEDULERS.get(re.sub("LR|Momentum|ParamScheduler", "", name), {})
+    if name.endswith("ParamScheduler"):
+        settings = dict(settings, param_name="lr")
+    changes = [{}]
+    if "OneCycle" in name:
+        changes = [dict(anneal_strategy=which) for which in ("cos", "linear")]
+    for change in changes:
+        weights = [nn.Parameter(torch.zeros(1))]
+        optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9)
+        state = kind(optimizer, **settings, **change).state_dict()
+        torch.save(state, tmp_path / "x.pth")
+        assert torch.load(tmp_path / "x.pth", weights_only=True) == state
+
+
 class Attribute:
     """Is pickled as an attribute of another object."""
 
@@ -167,10 +198,14 @@ class Attribute:
     [
         Attribute(HistoryBuffer, "__init__"),
         Attribute(HistoryBuffer, "register_statistics"),
+        Attribute(HistoryBuffer, "_annealing_cos"),
+        Attribute(OneCycleParamScheduler, "__init__"),
+        Attribute(OneCycleParamScheduler, "state_dict"),
+        Attribute([], "append"),
         Attribute(torch.Size, "count"),
     ],
 )
-def test_getattr_reaches_the_statistics_alone(tmp_path, attribute):
+def test_getattr_reaches_what_is_listed_alone(tmp_path, attribute):
     torch.save(Attribute(HistoryBuffer, "mean"), tmp_path / "x.pth")
     assert torch.load(tmp_path / "x.pth", weights_only=True) is HistoryBuffer.mean
 

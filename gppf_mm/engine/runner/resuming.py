@@ -1,5 +1,6 @@
 """Refusing a checkpoint that a run cannot go on from."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
@@ -90,6 +91,15 @@ def _read(path: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # What torch raises depends on the content.
+        refused = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+        if refused:
+            raise ValueError(
+                f"The checkpoint {path!r} cannot be resumed from: the file is whole, "
+                f"but holds more than weights: {refused[1]}, which may run code. If "
+                "you trust the file, declare it by torch.serialization."
+                "add_safe_globals in a module that `custom_imports` names; or let what "
+                "saved it, a hook or a data set, save plain numbers, strings and lists."
+            ) from error
         reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
         raise ValueError(
             f"The checkpoint {path!r} cannot be resumed from: it holds more than "
