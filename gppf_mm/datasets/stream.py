@@ -13,7 +13,7 @@ from .order import OrderSampler, epoch_order
 
 # mmdet's batch samplers that group a sampler's indices, in the order of arrival. This
 # package works without mmdet.
-_GROUPING = ("AspectRatioBatchSampler", "TrackAspectRatioBatchSampler")
+GROUPING = ("AspectRatioBatchSampler", "TrackAspectRatioBatchSampler")
 # So many samples are grouped by themselves (our choice): read in a few milliseconds,
 # while one batch in hundreds has what the groups leave.
 _WINDOW = 2048
@@ -102,7 +102,7 @@ class TaskStream:
     ) -> Iterator[list[int]]:
         """Run the stock batch sampler over windows of the order, or over the whole."""
         length = len(self)
-        if type(self.batch_sampler).__name__ in _GROUPING:
+        if type(self.batch_sampler).__name__ in GROUPING:
             length = max(1, _WINDOW // self.batch_size)
         # The last one is longer, so that no window is short.
         count = max(1, len(self) // length)

@@ -37,8 +37,29 @@ def test_an_infinite_sampler_may_be_a_class(kind: type | str):
     assert cfg["drop_last"]
 
 
+def test_samplers_of_ones_own_are_kept():
+    class MyInfiniteSampler(InfiniteSampler):
+        pass
+
+    for kind in (MyInfiniteSampler, "lab.MyInfiniteSampler"):
+        cfg = dict(batch_size=2, sampler=dict(type=kind, shuffle=True))
+        found = restartable(cfg)
+        assert found["sampler"] == cfg["sampler"]
+        assert "drop_last" not in found
+    batches = dict(type="MyAspectRatioBatchSampler")
+    infinite = dict(type="InfiniteSampler", shuffle=True)
+    cfg = dict(batch_size=2, sampler=infinite, batch_sampler=batches)
+    assert restartable(cfg)["batch_sampler"] == batches
+
+
 @pytest.mark.parametrize(
-    "kind", ["mmdet.AspectRatioBatchSampler", AspectRatioBatchSampler, None]
+    "kind",
+    [
+        "mmdet.AspectRatioBatchSampler",
+        "mmdet.TrackAspectRatioBatchSampler",
+        AspectRatioBatchSampler,
+        None,
+    ],
 )
 def test_what_an_infinite_sampler_never_yields_is_dropped(kind: str | type | None):
     infinite = dict(type="InfiniteSampler", shuffle=True)

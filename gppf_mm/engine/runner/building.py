@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gppf_mm.datasets import AnnotationStore
+from gppf_mm.datasets.stream import GROUPING
 from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 
@@ -127,7 +128,8 @@ def restartable(cfg: dict) -> dict:
     """Return a training loader's config with what the SIMT loader does itself.
 
     The SIMT loader starts the workers and repeats epochs, so the stock loader has no
-    workers and an ``InfiniteSampler`` becomes the ``DefaultSampler`` of the same order.
+    workers and an ``InfiniteSampler`` becomes the ``DefaultSampler`` of the same order;
+    a sampler of one's own, whatever it derives from, stays.
     The incomplete last batch, which an infinite sampler never yields, is dropped,
     unless the config says otherwise or does not shuffle.
     """
@@ -138,14 +140,14 @@ def restartable(cfg: dict) -> dict:
     sampler = cfg.get("sampler")
     if not isinstance(sampler, dict):
         return cfg
-    if class_name(sampler.get("type")).endswith("InfiniteSampler"):
+    if class_name(sampler.get("type")) == "InfiniteSampler":
         sampler["type"] = "DefaultSampler"
         # Without shuffling, the same samples would be left out every time.
         drops = sampler.get("shuffle", True)
         batch_sampler = cfg.get("batch_sampler")
         if batch_sampler is None:
             cfg.setdefault("drop_last", drops)
-        elif class_name(batch_sampler.get("type")).endswith("AspectRatioBatchSampler"):
+        elif class_name(batch_sampler.get("type")) in GROUPING:
             batch_sampler.setdefault("drop_last", drops)
     return cfg
 
