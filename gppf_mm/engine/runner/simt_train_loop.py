@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.runner import BaseLoop, Runner
-from mmengine.runner.utils import calc_dynamic_intervals
 from torch import nn
 
 from gppf_mm.datasets import SIMTDataLoader, build_schedule, set_sizes
@@ -23,6 +22,7 @@ from .building import (
     task_names,
     unwrap,
 )
+from .intervals import validation_intervals
 from .pool_options import pool_options
 
 
@@ -51,7 +51,8 @@ class SIMTTrainLoop(BaseLoop):
             trains. Defaults to None, every task.
 
     Raises:
-        ValueError: If a task that is trained has no loader, or a loader no task.
+        ValueError: If a task that is trained has no loader, or a loader no task, or an
+            interval is no number of iterations.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class SIMTTrainLoop(BaseLoop):
                 f"`train_cfg.max_iters` is {max_iters!r}; expected a whole number of "
                 "iterations, at least 1."
             )
+        intervals = validation_intervals(val_interval, dynamic_intervals)
         cfgs = {task: restartable(cfg) for task, cfg in dataloader.items()}
         loaders = build_loaders(runner, cfgs, "train_dataloader")
         loader = SIMTDataLoader(
@@ -91,9 +93,7 @@ class SIMTTrainLoop(BaseLoop):
         self._iter = 0
         self.val_begin = val_begin
         self.val_interval = val_interval
-        self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(
-            val_interval, dynamic_intervals
-        )
+        self.dynamic_milestones, self.dynamic_intervals = intervals
         self.stop_training = False  # Set by `EarlyStoppingHook`.
 
     @property

@@ -1,0 +1,28 @@
+"""How often a run validates."""
+
+import pytest
+
+from gppf_mm.engine.runner.intervals import validation_intervals
+
+
+def test_the_interval_changes_at_milestones():
+    assert validation_intervals(4, None) == ([0], [4])
+    assert validation_intervals(4, [(8, 2), [9, 1]]) == ([0, 8, 9], [4, 2, 1])
+
+
+@pytest.mark.parametrize("interval", [0, -1, 2.5, float("inf"), None, "5"])
+def test_an_interval_is_one_or_more(interval):
+    with pytest.raises(ValueError, match=r"`train_cfg\.val_interval` is .* never: val"):
+        validation_intervals(interval, None)
+
+
+@pytest.mark.parametrize("pair", [(3, 0), (3, -1), 3, (3,), (3, 1, 1), ("a", 1)])
+def test_a_dynamic_interval_is_a_pair(pair):
+    with pytest.raises(ValueError, match=r"`train_cfg\.dynamic_intervals` has .*never"):
+        validation_intervals(5, [(1, 1), pair])
+
+
+@pytest.mark.parametrize("later", [[(5, 1), (3, 2)], [(-1, 2)]])
+def test_milestones_ascend(later):
+    with pytest.raises(ValueError, match=r"`train_cfg\.dynamic_intervals` .*ascending"):
+        validation_intervals(5, later)
