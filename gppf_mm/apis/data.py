@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from gppf_mm.utils.evaluators import metric_list
+
 from .command_line import short_path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -46,9 +48,8 @@ def _paths(cfg: Config, stages: Sequence[str]) -> Iterator[tuple[str, str]]:
         for task, loader in (cfg.get(f"{stage}_dataloader") or {}).items():
             key = f"{stage}_dataloader.{task}.dataset"
             yield from _dataset_paths(key, loader.get("dataset") or {})
-        for task, metrics in (cfg.get(f"{stage}_evaluator") or {}).items():
-            several = isinstance(metrics, (list, tuple))
-            for metric in metrics if several else [metrics]:
+        for task, evaluator in (cfg.get(f"{stage}_evaluator") or {}).items():
+            for metric in metric_list(evaluator):
                 if _is_local(metric.get("ann_file")):
                     yield f"{stage}_evaluator.{task}.ann_file", metric["ann_file"]
 

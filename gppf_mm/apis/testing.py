@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from torch import Tensor
+
+from gppf_mm.utils.evaluators import metric_list
 
 # mmdet's own analysis tools expect masks in its packed form.
 _DUMPS = dict(mmdet=dict(_scope_="mmdet", type="DumpDetResults"))
@@ -50,7 +54,7 @@ def write_metrics(metrics: Mapping[str, Any], files: Sequence[Path]) -> None:
         return
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(dict(metrics), indent=2, default=float) + "\n")
+        file.write_text(json.dumps(dict(metrics), indent=2, default=_plain) + "\n")
 
 
 def draw_predictions(cfg: Config, folder: str | None, interval: int) -> None:
@@ -79,5 +83,18 @@ def _add_dumps(cfg: Config, file: Path) -> None:
     for task, evaluator in cfg.test_evaluator.items():
         path = file.with_stem(f"{file.stem}_{task}") if several else file
         dump = _DUMPS.get(cfg.model.tasks[task].get("_scope_"), _DUMP)
-        metrics = evaluator if isinstance(evaluator, list) else [evaluator]
-        cfg.test_evaluator[task] = [*metrics, dict(dump, out_file_path=str(path))]
+        metrics = [*metric_list(evaluator), dict(dump, out_file_path=str(path))]
+        if isinstance(evaluator, Mapping) and "metrics" in evaluator:
+            cfg.test_evaluator[task] = {**evaluator, "metrics": metrics}
+        else:
+            cfg.test_evaluator[task] = metrics
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for a metric: numbers, or at least a text."""
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+        return value.tolist()
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)

@@ -5,11 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
-from gppf_mm.apis import find_config
+from gppf_mm.apis import (
+    dump_predictions,
+    find_config,
+    load_config,
+    name_missing_data,
+    select_tasks,
+    write_metrics,
+)
 
 from .conftest import Evaluation, Run
 
@@ -64,7 +72,6 @@ def test_task_and_out_of_one_task(
     run: Run, tested: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One task gives its numbers alone, no mean, and its file under the given name."""
-    from gppf_mm.apis import dump_predictions, load_config, select_tasks
     from gppf_mm.registry import RUNNERS
 
     monkeypatch.chdir(run.folder)
@@ -78,6 +85,35 @@ def test_task_and_out_of_one_task(
     expected = read_metrics(tested)["cls/accuracy/top1"]
     assert metrics["cls/accuracy/top1"] == pytest.approx(expected)
     assert len(pickle.loads((tmp_path / "cls.pkl").read_bytes())) == 8
+
+
+def test_metrics_may_be_more_than_numbers(tmp_path: Path):
+    """mmpretrain's ConfusionMatrix is a matrix."""
+    values = dict(matrix=torch.eye(2), array=np.arange(2), number=np.float32(0.5))
+    write_metrics(dict(values, folder=tmp_path), [tmp_path / "x.json"])
+    assert json.loads((tmp_path / "x.json").read_text()) == dict(
+        matrix=[[1.0, 0.0], [0.0, 1.0]], array=[0, 1], number=0.5, folder=str(tmp_path)
+    )
+
+
+def test_an_evaluator_that_is_written_out_keeps_its_type(tmp_path: Path):
+    metrics = dict(type="Accuracy", ann_file="gone.json")
+    cfg = Config(
+        dict(
+            model=dict(tasks=dict(cls=dict(_scope_="mmpretrain"))),
+            test_evaluator=dict(cls=dict(type="Evaluator", metrics=metrics)),
+        )
+    )
+    dump_predictions(cfg, [str(tmp_path / "x.pkl")])
+    evaluator = cfg.test_evaluator.cls
+    assert evaluator.type == "Evaluator"
+    assert [metric.type for metric in evaluator.metrics] == ["Accuracy", "DumpResults"]
+    missing = r"`test_evaluator\.cls\.ann_file` is 'gone\.json'"
+    with (
+        pytest.raises(FileNotFoundError, match=missing),
+        name_missing_data(cfg, ["test"]),
+    ):
+        raise FileNotFoundError
 
 
 def test_unknown_task(tool_main: Main, run: Run):
