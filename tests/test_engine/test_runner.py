@@ -292,6 +292,50 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             r"`train_dataloader\.det\.dataset` has no sample.*metainfo\.classes",
         ),
         (
+            lambda cfg: cfg.train_cfg.update(type="IterBasedTrainLoop"),
+            r"`train_cfg\.type` is 'IterBasedTrainLoop'.*gppf_mm\.SIMTTrainLoop",
+        ),
+        (
+            lambda cfg: cfg.train_cfg.update(by_epoch=True),
+            r"`train_cfg\.by_epoch` is True.*`max_iters`",
+        ),
+        (
+            lambda cfg: cfg.train_cfg.update(max_epochs=3),
+            r"`train_cfg\.max_epochs` is 3.*`max_iters`",
+        ),
+        (
+            lambda cfg: cfg.log_processor.update(by_epoch=True),
+            r"`log_processor\.by_epoch` is True",
+        ),
+        (
+            lambda cfg: cfg.optim_wrapper.update(type="OptimWrapperDict"),
+            r"`optim_wrapper` has several optimizers.*`paramwise_cfg`",
+        ),
+        (
+            lambda cfg: cfg.default_hooks.update(
+                visualization=dict(type="mmdet.DetVisualizationHook", draw=True)
+            ),
+            r"'mmdet\.DetVisualizationHook'.*gppf_mm\.MultiTaskVisualizationHook",
+        ),
+        (
+            lambda cfg: cfg.update(
+                custom_hooks=[dict(type="mmpretrain.VisualizationHook", enable=True)]
+            ),
+            r"'mmpretrain\.VisualizationHook'.*gppf_mm\.MultiTaskVisualizationHook",
+        ),
+        (
+            lambda cfg: cfg.update(
+                custom_hooks=[
+                    dict(
+                        type="gppf_mm.TaskHook",
+                        task="det",
+                        hook=dict(type="mmdet.YOLOXModeSwitchHook"),
+                    )
+                ]
+            ),
+            r"'mmdet\.YOLOXModeSwitchHook'.*not supported",
+        ),
+        (
             lambda cfg: cfg.param_scheduler[0].pop("by_epoch"),
             r"`param_scheduler` has a LinearLR that counts epochs",
         ),

@@ -1,9 +1,13 @@
 """What MMEngine would do to a multi-task model, and must not."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
+
+from gppf_mm.utils.class_name import class_name
 
 
 def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
@@ -23,6 +27,31 @@ def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
             "`sync_bn` replaces batch norms when their weights and statistics are in "
             "the bank already, as `model.lego.norm` says. Take it out, and give the "
             "tasks' backbones norm_cfg=dict(type='SyncBN')."
+        )
+
+
+def check_optim_wrapper(optim_wrapper: OptimWrapper | Mapping[str, Any]) -> None:
+    """Refuse several optimizers.
+
+    Args:
+        optim_wrapper: A wrapper, or its config.
+
+    Raises:
+        ValueError: If it is, or would become, an ``OptimWrapperDict``.
+    """
+    if isinstance(optim_wrapper, Mapping):
+        parts = [item for item in optim_wrapper.values() if isinstance(item, Mapping)]
+        several = class_name(optim_wrapper.get("type")) == "OptimWrapperDict" or any(
+            "optimizer" in part for part in parts
+        )
+    else:
+        several = isinstance(optim_wrapper, OptimWrapperDict)
+    if several:
+        raise ValueError(
+            "`optim_wrapper` has several optimizers, an OptimWrapperDict, but a step "
+            "of a multi-task run is one step of one optimizer. Expected a single "
+            "`optimizer`; `paramwise_cfg` gives parts of the model learning rates of "
+            "their own."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.optim import _ParamScheduler
+from mmengine.runner import BaseLoop, LogProcessor
 
 from gppf_mm.utils.class_name import class_name
 
@@ -47,6 +48,49 @@ def count_iterations(hooks: Hooks | None) -> dict[str, Any]:
             )
         found[name] = {**hook, flag: False}
     return found
+
+
+def check_loop(loop: BaseLoop | Mapping[str, Any]) -> None:
+    """Refuse a training loop that counts epochs, or that knows a single task.
+
+    Args:
+        loop: ``train_cfg`` of a config.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if not isinstance(loop, Mapping):
+        return
+    name = class_name(loop.get("type"))
+    if name in ("EpochBasedTrainLoop", "IterBasedTrainLoop"):
+        raise ValueError(
+            f"`train_cfg.type` is {name!r}, a loop over the batches of a single task; "
+            "expected no `type`, or 'gppf_mm.SIMTTrainLoop'."
+        )
+    found = {key: loop[key] for key in ("max_epochs", "by_epoch") if loop.get(key)}
+    for key, value in found.items():
+        raise ValueError(
+            f"`train_cfg.{key}` is {value!r}, but the whole of a multi-task run is one "
+            "epoch, for its tasks have epochs of different lengths. Take it out, and "
+            "give `max_iters` and `val_interval` in iterations."
+        )
+
+
+def check_log_processor(log_processor: LogProcessor) -> None:
+    """Refuse to log what a run does not count.
+
+    Args:
+        log_processor: That of the run.
+
+    Raises:
+        ValueError: If it logs epochs.
+    """
+    if log_processor.by_epoch:
+        raise ValueError(
+            "`log_processor.by_epoch` is True, but the whole of a multi-task run is "
+            "one epoch, for its tasks have epochs of different lengths. Expected "
+            "False, for a log that tells iterations."
+        )
 
 
 def check_schedulers(

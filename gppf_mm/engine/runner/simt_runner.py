@@ -21,9 +21,15 @@ from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
 from .checkpoints import find_latest_checkpoint
-from .checks import check_ema, check_sync_bn
+from .checks import check_ema, check_optim_wrapper, check_sync_bn
 from .config_text import CachedTextConfig
-from .iterations import check_schedulers, count_iterations
+from .hook_checks import check_hooks
+from .iterations import (
+    check_log_processor,
+    check_loop,
+    check_schedulers,
+    count_iterations,
+)
 from .resuming import check_resumable, order_as_saved, remove_partial
 from .router_seed import seed_router
 from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
@@ -83,7 +89,9 @@ class SIMTRunner(Runner):
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Build the optimizer wrapper; see ``Runner.build_optim_wrapper``."""
+        check_optim_wrapper(optim_wrapper)
         built = super().build_optim_wrapper(optim_wrapper)
+        check_optim_wrapper(built)
         if self._is_sharded:
             prepare_sharded(self.model, built, self.hooks)
         check_ema(self.hooks, unwrap(self.model))
@@ -91,6 +99,7 @@ class SIMTRunner(Runner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, `SIMTTrainLoop` unless the config names another."""
+        check_loop(loop)
         return super().build_train_loop(_with_type(loop, "gppf_mm.SIMTTrainLoop"))
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -105,7 +114,9 @@ class SIMTRunner(Runner):
         """Build the log processor; iterations, not epochs, are logged by default."""
         if isinstance(log_processor, dict):
             log_processor = {"by_epoch": False, **log_processor}
-        return super().build_log_processor(log_processor)
+        built = super().build_log_processor(log_processor)
+        check_log_processor(built)
+        return built
 
     def train(self) -> nn.Module:
         """Train; see ``Runner.train``. Signals are the caller's again afterwards."""
@@ -141,6 +152,15 @@ class SIMTRunner(Runner):
         unwrap(self.model).init_weights()
         if self.distributed:
             broadcast_state(unwrap(self.model))
+
+    def register_hooks(
+        self,
+        default_hooks: dict[str, Hook | dict] | None = None,
+        custom_hooks: list[Hook | dict] | None = None,
+    ) -> None:
+        """Register the hooks, none of which may know a single task; see ``Runner``."""
+        super().register_hooks(default_hooks, custom_hooks)
+        check_hooks(self.hooks)
 
     def register_default_hooks(
         self, hooks: dict[str, Hook | dict] | None = None

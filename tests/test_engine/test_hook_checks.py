@@ -1,0 +1,54 @@
+"""Hooks that know a single task."""
+
+import pytest
+from mmdet.engine.hooks import DetVisualizationHook, PipelineSwitchHook
+from mmengine.hooks import NaiveVisualizationHook
+from mmengine.visualization import Visualizer
+from mmpretrain.engine.hooks import SwitchRecipeHook, VisualizationHook
+from mmseg.engine.hooks import SegVisualizationHook
+
+from gppf_mm.engine.hooks import CheckpointHook, MultiTaskVisualizationHook
+from gppf_mm.engine.runner.hook_checks import check_hooks
+
+
+@pytest.fixture(autouse=True)
+def _visualizer() -> None:
+    Visualizer.get_instance("hook_checks")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DetVisualizationHook(draw=True),
+        lambda: SegVisualizationHook(draw=True),
+        lambda: VisualizationHook(enable=True),
+        NaiveVisualizationHook,
+    ],
+)
+def test_drawing_a_single_task_is_refused(make):
+    hook = make()
+    with pytest.raises(ValueError, match=rf"{type(hook).__name__}.*MultiTaskVisual"):
+        check_hooks([CheckpointHook(), hook])
+
+
+def test_hooks_that_switch_the_data_are_refused():
+    for hook in (PipelineSwitchHook(3, []), SwitchRecipeHook([])):
+        with pytest.raises(ValueError, match=rf"{type(hook).__name__}.*not supported"):
+            check_hooks([hook])
+
+
+def test_others_are_taken():
+    """Also one that does not draw, as stock default hooks have it."""
+
+    class MyVisualizationHook(DetVisualizationHook):
+        pass
+
+    check_hooks(
+        [
+            DetVisualizationHook(),
+            SegVisualizationHook(),
+            VisualizationHook(),
+            MultiTaskVisualizationHook(draw=True),
+            MyVisualizationHook(draw=True),
+        ]
+    )
