@@ -387,6 +387,20 @@ def test_mistakes_in_the_evaluation_config(tmp_path: Path, edit, message: str):
         RUNNERS.build(cfg).val()
 
 
+def test_a_checkpoint_of_which_nothing_would_be_loaded_is_refused(tmp_path: Path):
+    """A pretrained backbone, say; what fits in part is loaded as MMEngine does."""
+    torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "x.pth")
+    runner = build(tmp_path)
+    with pytest.raises(ValueError, match=r"'conv1\.weight'.*`model\.lego\.init\.check"):
+        runner.load_checkpoint(str(tmp_path / "x.pth"))
+    name, value = next(iter(runner.model.state_dict().items()))
+    state = {f"module.{name}": value + 1, "other": value}
+    torch.save({"state_dict": state}, tmp_path / "x.pth")
+    expected = value + 1
+    runner.load_checkpoint(str(tmp_path / "x.pth"))
+    assert torch.equal(runner.model.state_dict()[name], expected)
+
+
 def test_a_batch_without_labels_is_refused_before_training(tmp_path: Path):
     cfg = tiny_config(tmp_path)
     pipeline = cfg.train_dataloader.seg.dataset.pipeline

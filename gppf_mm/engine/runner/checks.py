@@ -1,6 +1,7 @@
 """What MMEngine would do to a multi-task model, and must not."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import EMAHook, Hook
@@ -88,3 +89,34 @@ def check_ema(hooks: Iterable[Hook], model: nn.Module) -> None:
                 "`begin_iter`, `begin_epoch` and `update_buffers` out, or take "
                 "`model.weighting` out."
             )
+
+
+def check_loaded(
+    filename: str,
+    checkpoint: Mapping[str, Any],
+    model: nn.Module,
+    revise_keys: Sequence[tuple[str, str]],
+) -> None:
+    """Refuse a checkpoint of which MMEngine has loaded nothing, with a warning.
+
+    Args:
+        filename: The checkpoint's file, named in errors.
+        checkpoint: Its content.
+        model: The model that it was loaded into.
+        revise_keys: Patterns, and what replaces them in the file's names.
+
+    Raises:
+        ValueError: If not one of its names is the model's.
+    """
+    names = [str(name) for name in checkpoint.get("state_dict", checkpoint)]
+    for pattern, replacement in revise_keys:
+        names = [re.sub(pattern, replacement, name) for name in names]
+    expected = list(model.state_dict())
+    if not set(names) & set(expected):
+        raise ValueError(
+            f"`load_from` is {filename!r}, which has no weight of the model: its names "
+            f"are as {', '.join(map(repr, names[:2])) or 'none'}, the model's as "
+            f"{expected[0]!r}. `load_from` takes a checkpoint of a multi-task run; a "
+            "pretrained backbone becomes the units' start as "
+            "`model.lego.init.checkpoint`."
+        )

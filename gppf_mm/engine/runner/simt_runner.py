@@ -21,7 +21,7 @@ from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
 from .checkpoints import find_latest_checkpoint
-from .checks import check_ema, check_optim_wrapper, check_sync_bn
+from .checks import check_ema, check_loaded, check_optim_wrapper, check_sync_bn
 from .config_text import CachedTextConfig
 from .hook_checks import check_hooks
 from .iterations import (
@@ -242,12 +242,18 @@ class SIMTRunner(Runner):
         strict: bool = False,
         revise_keys: Sequence[tuple[str, str]] = ((r"^module.", ""),),
     ) -> dict:
-        """Load a checkpoint, a file or a folder; see ``Runner.load_checkpoint``."""
-        revise_keys = list(revise_keys)
-        if not Path(filename).is_dir():
-            return super().load_checkpoint(filename, map_location, strict, revise_keys)
-        checkpoint = load_folder(self, filename, strict, revise_keys)
-        self._has_loaded = True
+        """Load a checkpoint, a file or a folder; see ``Runner.load_checkpoint``.
+
+        Raises:
+            ValueError: If it holds nothing of the model; see `check_loaded`.
+        """
+        revise = list(revise_keys)
+        if Path(filename).is_dir():
+            checkpoint = load_folder(self, filename, strict, revise)
+            self._has_loaded = True
+        else:
+            checkpoint = super().load_checkpoint(filename, map_location, strict, revise)
+        check_loaded(filename, checkpoint, unwrap(self.model), revise)
         return checkpoint
 
     def save_checkpoint(
