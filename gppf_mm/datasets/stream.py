@@ -5,7 +5,7 @@ from copy import copy, deepcopy
 from itertools import islice
 from typing import Any
 
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -33,7 +33,10 @@ class TaskStream:
       A window's last batches have what its groups leave, as an epoch's in mmdet.
     * Any other sampler or batch sampler, such as mmdet's ``ClassAwareSampler``, has the
       present epoch's indices, no samples, replayed up to the position. Epochs before
-      are not.
+      are not, so that the order of a sampler that remembers them, such as mmdet's
+      ``MultiSourceSampler``, does depend on where a run was resumed.
+    * One that derives from MMEngine's ``InfiniteSampler`` knows no epochs. All its
+      indices are replayed up to the position.
 
     An epoch has as many batches as the batch sampler's length says; where it yields
     fewer, it begins again.
@@ -79,6 +82,10 @@ class TaskStream:
         sampler: Any = getattr(self.batch_sampler, "sampler", None)
         if seed is not None and hasattr(sampler, "seed"):
             sampler.seed = seed
+        if isinstance(sampler, InfiniteSampler):
+            # It goes on where it was left, or not at all if that was closed.
+            sampler.indices = sampler._indices_of_rank()
+            yield from islice(self._replay(self.batch_sampler), start, None)
         epoch, skip = divmod(start, len(self))
         while True:
             if type(sampler) is not DefaultSampler:

@@ -3,7 +3,7 @@ from itertools import chain, islice
 
 import pytest
 from mmdet.datasets import AspectRatioBatchSampler
-from mmengine.dataset import DefaultSampler, pseudo_collate
+from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from gppf_mm.datasets import TaskStream
@@ -39,6 +39,14 @@ class Backwards(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self))[::-1])
+
+
+class Paired(InfiniteSampler):
+    """An endless sampler of one's own, which gives each sample twice."""
+
+    def _infinite_indices(self) -> Iterator[int]:
+        for index in super()._infinite_indices():
+            yield from (index, index)
 
 
 def shapes_loader(
@@ -160,3 +168,14 @@ def test_a_batch_sampler_without_batches_is_an_error():
 def test_a_set_smaller_than_its_batch_is_refused_by_name():
     with pytest.raises(ValueError, match=r"`train_dataloader\.seg` yields no batch"):
         TaskStream("seg", noisy_loader(2, 3, drop_last=True))
+
+
+def test_an_endless_sampler_of_ones_own_is_entered_anywhere():
+    data = Shapes(6)
+    stream = TaskStream("a", DataLoader(data, 2, sampler=Paired(data)))
+    whole = list(islice(stream.batches(0, seed=5), 18))
+    expected = islice(Paired(data, seed=5), 36)
+    assert list(chain(*whole)) == list(expected)
+    assert whole[:6] != whole[6:12]
+    for start in (2, 3, 10):
+        assert list(islice(stream.batches(start, seed=5), 8)) == whole[start:][:8]
