@@ -117,6 +117,22 @@ class StepDataset(Dataset):
             for task, dataset in self.datasets.items()
         }
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute.
+
+        Raises:
+            AttributeError: If it is a pipeline, which hooks of a single task's run set
+                and nothing here would use.
+        """
+        if name in ("pipeline", "transform", "transforms"):
+            raise AttributeError(
+                f"A hook sets `{name}` of the training data, and a multi-task run has "
+                f"a set for each task: {', '.join(self.datasets)}. Other processes "
+                "read them, so that a pipeline cannot change during a run; take the "
+                "hook out of `custom_hooks`."
+            )
+        super().__setattr__(name, value)
+
     def __len__(self) -> int:
         """Return the samples of all tasks together."""
         return sum(len(dataset) for dataset in self.datasets.values())

@@ -124,6 +124,11 @@ def test_metadata_of_the_sets_load_weights_only(tmp_path: Path):
     )
 
 
+def test_a_hook_cannot_set_a_pipeline_that_nothing_would_use():
+    with pytest.raises(AttributeError, match=r"sets `pipeline`.*a, b.*`custom_hooks`"):
+        simt_loader(0).dataset.pipeline = []
+
+
 def test_length_and_batch_size_follow_the_schedule():
     schedule = dict(type="gppf_mm.EveryTaskSchedule", batches=dict(b=2))
     several = simt_loader(0, schedule)
