@@ -75,6 +75,8 @@ def measure_tasks(
 ) -> ModelComplexity:
     """Measure each task of a config with random weights, on the CPU.
 
+    The routers' schedules stand at the last iteration of ``train_cfg``.
+
     The stock model gets the assembled weights, so that both see the same proposals
     where these decide how much is computed. Pretrained weights are left out, so that
     nothing is downloaded, and no data set is needed.
@@ -116,7 +118,11 @@ def _build(cfg: Config, seed: int) -> GPPF:
     for task, stock in model_cfg.tasks.items():
         model_cfg.tasks[task] = without_weights(stock)
     seed_everything(seed)
-    return MODELS.build(model_cfg).eval()
+    model: GPPF = MODELS.build(model_cfg).eval()
+    # What is trained for: `k` may fall until then.
+    last = (cfg.get("train_cfg") or {}).get("max_iters", 1)
+    model.network.set_step(last - 1)
+    return model
 
 
 def _measure(

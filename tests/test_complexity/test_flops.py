@@ -55,6 +55,18 @@ def test_a_task_costs_what_its_stock_model_costs(make: Callable[[], dict]):
     assert found.tasks["det"].flops > found.tasks["cls"].flops
 
 
+def test_as_many_units_are_active_as_at_the_end_of_the_training():
+    def active(k: object, **rest: object) -> int:
+        lego = dict(num_units=4, router=dict(TOP2, k=k))
+        model = dict(type="GPPF", tasks=task_configs(), lego=lego)
+        found = measure_tasks(Config(dict(model=model, **rest)), shape=(32, 32))
+        return found.tasks["cls"].active
+
+    falling = [(0, 4), (5, 1)]
+    assert active(falling, train_cfg=dict(max_iters=6)) == active(1) < active(4)
+    assert active(falling, train_cfg=dict(max_iters=5)) == active(4)
+
+
 class Attention(nn.Module):
     """A stock model of one linear layer and an attention over its values."""
 
