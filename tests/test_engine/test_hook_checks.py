@@ -1,13 +1,21 @@
 """Hooks that know a single task."""
 
 import pytest
-from mmdet.engine.hooks import DetVisualizationHook, PipelineSwitchHook
+from mmdet.engine.hooks import (
+    DetVisualizationHook,
+    PipelineSwitchHook,
+    SetEpochInfoHook,
+)
 from mmengine.hooks import NaiveVisualizationHook
 from mmengine.visualization import Visualizer
 from mmpretrain.engine.hooks import SwitchRecipeHook, VisualizationHook
 from mmseg.engine.hooks import SegVisualizationHook
 
-from gppf_mm.engine.hooks import CheckpointHook, MultiTaskVisualizationHook
+from gppf_mm.engine.hooks import (
+    CheckpointHook,
+    MultiTaskVisualizationHook,
+    TaskHook,
+)
 from gppf_mm.engine.runner.hook_checks import check_hooks
 
 
@@ -35,6 +43,12 @@ def test_hooks_that_switch_the_data_are_refused():
     for hook in (PipelineSwitchHook(3, []), SwitchRecipeHook([])):
         with pytest.raises(ValueError, match=rf"{type(hook).__name__}.*not supported"):
             check_hooks([hook])
+
+
+def test_hooks_of_a_single_model_are_shown_the_way():
+    with pytest.raises(ValueError, match=r"SetEpochInfoHook.*gppf_mm\.TaskHook"):
+        check_hooks([SetEpochInfoHook()])
+    check_hooks([TaskHook("det", dict(type="mmdet.SetEpochInfoHook"))])
 
 
 def test_others_are_taken():

@@ -20,6 +20,14 @@ _REACHING = (
     "mmpretrain.SetAdaptiveMarginsHook",
     "mmpretrain.SwitchRecipeHook",
 )
+# They would look for the parts of one task's model. A `TaskHook` shows it to them.
+_OF_A_MODEL = (
+    "mmdet.SetEpochInfoHook",
+    "mmpretrain.DenseCLHook",
+    "mmpretrain.PrepareProtoBeforeValLoopHook",
+    "mmpretrain.SimSiamHook",
+    "mmpretrain.SwAVHook",
+)
 
 
 def check_hooks(hooks: Iterable[Hook]) -> None:
@@ -29,7 +37,8 @@ def check_hooks(hooks: Iterable[Hook]) -> None:
         hooks: The run's hooks.
 
     Raises:
-        ValueError: If one draws one task's predictions, or works on its data set.
+        ValueError: If one draws one task's predictions, or works on its data set, or
+            on its model outside a `TaskHook`.
     """
     for hook in hooks:
         stock = getattr(hook, "hook", hook)  # That of a `TaskHook`.
@@ -51,4 +60,10 @@ def check_hooks(hooks: Iterable[Hook]) -> None:
                 "is not supported, nor is it in a TaskHook. Take it out of "
                 "`custom_hooks`; to train on with another pipeline or loss, start a "
                 "second run from the checkpoint by `load_from`."
+            )
+        if name in _OF_A_MODEL and stock is hook:
+            raise ValueError(
+                f"The hooks have {name!r}, which works on the model of a single task; "
+                "expected it in `custom_hooks` as dict(type='gppf_mm.TaskHook', "
+                f"task=NAME, hook=dict(type={name!r}, ...))."
             )
