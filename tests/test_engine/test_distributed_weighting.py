@@ -138,6 +138,7 @@ def run_first_values(rank: int) -> dict[str, Tensor]:
     """Return the values that a runner gives a model on a rank with its own seed."""
     runner = object.__new__(SIMTRunner)
     runner.model, runner._distributed = SIMTDataParallel(build("UPGrad")), True
+    runner._resume = False
     torch.manual_seed(rank)
     runner._init_model_weights()
     return {key: value.detach() for key, value in runner.model.named_parameters()}
