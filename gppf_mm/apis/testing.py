@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from torch import Tensor
 
 from gppf_mm.utils.evaluators import metric_list
+from gppf_mm.utils.plain import to_plain
 
 # mmdet's own analysis tools expect masks in its packed form.
 _DUMPS = dict(mmdet=dict(_scope_="mmdet", type="DumpDetResults"))
@@ -54,7 +53,7 @@ def write_metrics(metrics: Mapping[str, Any], files: Sequence[Path]) -> None:
         return
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(dict(metrics), indent=2, default=_plain) + "\n")
+        file.write_text(json.dumps(dict(metrics), indent=2, default=to_plain) + "\n")
 
 
 def draw_predictions(cfg: Config, folder: str | None, interval: int) -> None:
@@ -88,13 +87,3 @@ def _add_dumps(cfg: Config, file: Path) -> None:
             cfg.test_evaluator[task] = {**evaluator, "metrics": metrics}
         else:
             cfg.test_evaluator[task] = metrics
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON has for a metric: numbers, or at least a text."""
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        return value.tolist()
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return str(value)

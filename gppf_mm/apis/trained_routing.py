@@ -30,7 +30,7 @@ def check_routing(cfg: Config, content: Mapping[str, Any], path: str | Path) -> 
     present = _settings(Config(dict(model=cfg.model)).pretty_text)
     if not trained:
         return
-    # Of another type of router, other keys say nothing.
+    # The type first: routers of different types differ in other keys as well.
     for key in dict.fromkeys(["router.type", *trained, *present]):
         in_both = key in trained and key in present
         if key.startswith("router.routes.") and not in_both:

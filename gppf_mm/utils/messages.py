@@ -95,8 +95,8 @@ def check_task_name(name: str) -> None:
         )
     if name == "logits":
         raise ValueError(
-            "`model.tasks` has a task named 'logits', as the routers' parameters are, "
-            "which checkpoints have by task. Choose another name."
+            "`model.tasks` has a task named 'logits', the name of the routers' "
+            "parameters in checkpoints. Choose another name."
         )
     if hasattr(nn.ModuleDict(), name):
         raise ValueError(

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.runner.utils import calc_dynamic_intervals
+
 _NEVER = (
     "To validate after the last iteration alone, give `train_cfg.max_iters`; never: "
     "val_cfg, val_dataloader and val_evaluator of None."
@@ -28,7 +30,7 @@ def validation_intervals(
             f"iterations, at least 1. {_NEVER}"
         )
     pairs = [] if later is None else later
-    milestones, intervals = [0], [interval]
+    last = 0
     for pair in pairs if isinstance(pairs, Sequence) else [pairs]:
         is_pair = isinstance(pair, Sequence) and len(pair) == 2
         if not is_pair or not all(map(_is_whole, pair)) or pair[1] < 1:
@@ -37,14 +39,13 @@ def validation_intervals(
                 "and the interval of validations after it, whole numbers such as "
                 f"(8000, 500), the second at least 1. {_NEVER}"
             )
-        if pair[0] < milestones[-1]:
+        if pair[0] < last:
             raise ValueError(
                 f"`train_cfg.dynamic_intervals` has the iteration {pair[0]} after "
-                f"{milestones[-1]}; expected iterations from 0 on in ascending order."
+                f"{last}; expected iterations from 0 on in ascending order."
             )
-        milestones.append(pair[0])
-        intervals.append(pair[1])
-    return milestones, intervals
+        last = pair[0]
+    return calc_dynamic_intervals(interval, [tuple(pair) for pair in pairs])
 
 
 def _is_whole(value: Any) -> bool:

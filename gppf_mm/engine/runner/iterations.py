@@ -67,13 +67,13 @@ def check_loop(loop: BaseLoop | Mapping[str, Any]) -> None:
             f"`train_cfg.type` is {name!r}, a loop over the batches of a single task; "
             "expected no `type`, or 'gppf_mm.SIMTTrainLoop'."
         )
-    found = {key: loop[key] for key in ("max_epochs", "by_epoch") if loop.get(key)}
-    for key, value in found.items():
-        raise ValueError(
-            f"`train_cfg.{key}` is {value!r}, but the whole of a multi-task run is one "
-            "epoch, for its tasks have epochs of different lengths. Take it out, and "
-            "give `max_iters` and `val_interval` in iterations."
-        )
+    for key in ("max_epochs", "by_epoch"):
+        if loop.get(key):
+            raise ValueError(
+                f"`train_cfg.{key}` is {loop[key]!r}, but the whole of a multi-task "
+                "run is one epoch, for its tasks have epochs of different lengths. "
+                "Take it out, and give `max_iters` and `val_interval` in iterations."
+            )
 
 
 def check_log_processor(log_processor: LogProcessor) -> None:

@@ -73,8 +73,8 @@ class LegoBackbone(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        first = init_cfg if isinstance(init_cfg, Mapping) else {}
-        if init_cfg is not None and first.get("type") != "Pretrained":
+        kind = init_cfg.get("type") if isinstance(init_cfg, Mapping) else None
+        if init_cfg is not None and kind != "Pretrained":
             raise ValueError(
                 f"`backbone.init_cfg` of a LegoBackbone is {init_cfg!r}; expected "
                 "dict(type='Pretrained', checkpoint=...) or nothing. How weights are "

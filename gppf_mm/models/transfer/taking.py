@@ -161,7 +161,7 @@ def _warn_of_still_routes(network: LegoNetwork, transfer: Transfer) -> None:
                 "keeps a route that was drawn by chance. Name a task of the run as "
                 "`route`, or let it learn."
             )
-        elif logits and "routes" not in transfer.freeze and not learns:
+        elif logits and "routes" not in transfer.freeze and new.route and not learns:
             _warn(
                 f"The task {task!r} copies the route of {new.route!r}, which stands "
                 f"past `freeze_at` of the router: it will not be learned. Put 'routes' "
