@@ -16,6 +16,8 @@ _REASONS = {
     "SyncNormHook": "the run averages running statistics over ranks by itself",
     "SyncBuffersHook": "the run averages running statistics over ranks by itself",
     "CheckInvalidLossHook": "watches the whole loss; add it to the run's hooks",
+    "ClassNumCheckHook": "the run compares the classes of all tasks by itself",
+    "NumClassCheckHook": "the run compares the classes of all tasks by itself",
     "ProfilerHook": "profiles the whole run; add it to the run's hooks",
 }
 _BY_EPOCH = "acts on a training loop of its own, by epochs, which a SIMT run has not"

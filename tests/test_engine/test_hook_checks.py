@@ -3,12 +3,17 @@
 import pytest
 from mmdet.engine.hooks import (
     DetVisualizationHook,
+    NumClassCheckHook,
     PipelineSwitchHook,
     SetEpochInfoHook,
 )
 from mmengine.hooks import NaiveVisualizationHook
 from mmengine.visualization import Visualizer
-from mmpretrain.engine.hooks import SwitchRecipeHook, VisualizationHook
+from mmpretrain.engine.hooks import (
+    ClassNumCheckHook,
+    SwitchRecipeHook,
+    VisualizationHook,
+)
 from mmseg.engine.hooks import SegVisualizationHook
 
 from gppf_mm.engine.hooks import (
@@ -42,6 +47,12 @@ def test_drawing_a_single_task_is_refused(make):
 def test_hooks_that_switch_the_data_are_refused():
     for hook in (PipelineSwitchHook(3, []), SwitchRecipeHook([])):
         with pytest.raises(ValueError, match=rf"{type(hook).__name__}.*not supported"):
+            check_hooks([hook])
+
+
+def test_hooks_that_compare_classes_are_not_needed():
+    for hook in (NumClassCheckHook(), ClassNumCheckHook()):
+        with pytest.raises(ValueError, match=rf"{type(hook).__name__}.*by itself"):
             check_hooks([hook])
 
 

@@ -20,6 +20,8 @@ _REACHING = (
     "mmpretrain.SetAdaptiveMarginsHook",
     "mmpretrain.SwitchRecipeHook",
 )
+# They would compare the one data set of the run with all heads.
+_COMPARING = ("mmdet.NumClassCheckHook", "mmpretrain.ClassNumCheckHook")
 # They would look for the parts of one task's model. A `TaskHook` shows it to them.
 _OF_A_MODEL = (
     "mmdet.SetEpochInfoHook",
@@ -37,8 +39,8 @@ def check_hooks(hooks: Iterable[Hook]) -> None:
         hooks: The run's hooks.
 
     Raises:
-        ValueError: If one draws one task's predictions, or works on its data set, or
-            on its model outside a `TaskHook`.
+        ValueError: If one draws one task's predictions, or works on its data set or
+            compares its classes, or works on its model outside a `TaskHook`.
     """
     for hook in hooks:
         stock = getattr(hook, "hook", hook)  # That of a `TaskHook`.
@@ -60,6 +62,12 @@ def check_hooks(hooks: Iterable[Hook]) -> None:
                 "is not supported, nor is it in a TaskHook. Take it out of "
                 "`custom_hooks`; to train on with another pipeline or loss, start a "
                 "second run from the checkpoint by `load_from`."
+            )
+        if name in _COMPARING:
+            raise ValueError(
+                f"The hooks have {name!r}, which compares the heads with the one data "
+                "set of a run. A multi-task run compares each task's classes by "
+                "itself, before it trains. Take the hook out of `custom_hooks`."
             )
         if name in _OF_A_MODEL and stock is hook:
             raise ValueError(

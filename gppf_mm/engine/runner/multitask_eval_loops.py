@@ -13,7 +13,14 @@ from gppf_mm.registry import LOOPS
 from gppf_mm.utils.messages import check_names, check_tasks
 from gppf_mm.utils.signals import leave_to_parent
 
-from .building import build_evaluators, build_loaders, check_loader_cfgs, task_names
+from .building import (
+    build_evaluators,
+    build_loaders,
+    check_loader_cfgs,
+    task_names,
+    unwrap,
+)
+from .class_checks import check_classes
 
 
 class MultiTaskEvalLoop(BaseLoop):
@@ -30,7 +37,8 @@ class MultiTaskEvalLoop(BaseLoop):
         fp16: Whether to predict under autocast. Defaults to False.
 
     Raises:
-        ValueError: If a task is not the model's, or has a loader and no evaluator.
+        ValueError: If a task is not the model's, has a loader and no evaluator, or its
+            data set more classes than its heads predict.
     """
 
     stage: Literal["val", "test"]
@@ -48,6 +56,7 @@ class MultiTaskEvalLoop(BaseLoop):
         check_loader_cfgs(where, dataloader)
         check_tasks(f"{self.stage}_evaluator", evaluator, dataloader)
         loaders = build_loaders(runner, dataloader, where)
+        check_classes(where, loaders, unwrap(runner.model).tasks)
         for item in loaders.values():
             item.worker_init_fn = partial(_begin_worker, item.worker_init_fn)
         loader = MultiTaskDataLoader(loaders)

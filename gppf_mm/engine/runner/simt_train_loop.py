@@ -22,6 +22,7 @@ from .building import (
     task_names,
     unwrap,
 )
+from .class_checks import check_classes
 from .intervals import validation_intervals
 from .pool_options import pool_options
 
@@ -51,8 +52,9 @@ class SIMTTrainLoop(BaseLoop):
             trains. Defaults to None, every task.
 
     Raises:
-        ValueError: If a task that is trained has no loader, or a loader no task, or an
-            interval is no number of iterations.
+        ValueError: If a task that is trained has no loader, or a loader no task, an
+            interval is no number of iterations, or a data set has more classes than
+            its task's heads predict.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class SIMTTrainLoop(BaseLoop):
         intervals = validation_intervals(val_interval, dynamic_intervals)
         cfgs = {task: restartable(cfg) for task, cfg in dataloader.items()}
         loaders = build_loaders(runner, cfgs, "train_dataloader")
+        check_classes("train_dataloader", loaders, unwrap(runner.model).tasks)
         loader = SIMTDataLoader(
             loaders,
             max_bad_samples=max_bad_samples,
