@@ -1,20 +1,20 @@
 """One task: an entry of ``tasks`` and its stock recipe become parts of a run."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import ConfigDict
 
-from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 
 from .backbone import replace_backbone
 from .hooks import split_hooks
+from .loaders import check_batch_size, evaluation, task_loader
 from .overrides import check_overrides, flatten, merge_overrides
 from .probe import Prober
 from .rewrite import imported_modules, in_its_scope, move_data, torch_sync_bn
+from .rules import task_rules
 from .source import Recipe, load_recipe
 
 _ENTRY_KEYS = (
@@ -30,8 +30,6 @@ _ENTRY_KEYS = (
     "backbone",
     "parts",
 )
-# Loops whose work `MultiTaskValLoop` does for each task.
-_STOCK_LOOPS = ("None", "ValLoop", "TestLoop")
 
 
 @dataclass
@@ -108,11 +106,11 @@ def expand_task(
             f"`{where}.config` names {recipe.name!r}, which has no `train_dataloader`: "
             "it tests a trained model. Name a recipe that trains."
         )
-    _check_batch_size(where, entry, loader)
+    check_batch_size(where, entry, loader)
     parts = dict(
-        train_dataloader=_loader(cfg.train_dataloader, recipe.scope, entry, True)
+        train_dataloader=task_loader(cfg.train_dataloader, recipe.scope, entry, True)
     )
-    parts |= _evaluation(recipe, entry, notes)
+    parts |= evaluation(recipe, entry, notes)
     if cfg.get("visualizer"):
         parts["visualizers"] = in_its_scope(cfg.visualizer, recipe.scope)
     if cfg.get("load_from"):
@@ -123,7 +121,7 @@ def expand_task(
     return TaskConfig(
         model=torch_sync_bn(_model(recipe, entry)),
         parts=parts,
-        rules=_rules(recipe, entry),
+        rules=task_rules(recipe, entry),
         hooks=hooks,
         imports=imported_modules(cfg.get("custom_imports")),
         loss_weight=entry.get("loss_weight", 1.0),
@@ -179,78 +177,10 @@ def _model(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:
     prototype = model.get("prototype")
     if isinstance(prototype, Mapping) and "dataset" in prototype:
         # A retriever builds this loader of what it ranks by itself, in any scope.
-        loader = _loader(prototype, recipe.scope, entry, False)
+        loader = task_loader(prototype, recipe.scope, entry, False)
         scope = loader.pop("_scope_")
         model["prototype"] = {
             **loader,
             "dataset": {"_scope_": scope, **loader["dataset"]},
         }
     return model
-
-
-def _check_batch_size(
-    where: str, entry: Mapping[str, Any], loader: Mapping[str, Any]
-) -> None:
-    size = entry.get("batch_size", loader.get("batch_size"))
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(
-            f"`{where}.batch_size` is {size!r}, here or in the recipe; expected the "
-            "number of images of this task in one step on one device, at least 1."
-        )
-
-
-def _loader(
-    loader: Mapping[str, Any], scope: str, entry: Mapping[str, Any], training: bool
-) -> dict[str, Any]:
-    loader = in_its_scope(loader, scope)
-    if training and "batch_size" in entry:
-        loader["batch_size"] = entry["batch_size"]
-        sampler = loader.get("batch_sampler")
-        if isinstance(sampler, Mapping) and "batch_size" in sampler:
-            loader["batch_sampler"] = {**sampler, "batch_size": entry["batch_size"]}
-    if "num_workers" in entry:
-        loader["num_workers"] = entry["num_workers"]
-        if not entry["num_workers"]:
-            # PyTorch refuses it without workers.
-            loader.pop("prefetch_factor", None)
-            loader["persistent_workers"] = False
-    return loader
-
-
-def _evaluation(
-    recipe: Recipe, entry: Mapping[str, Any], notes: list[str]
-) -> dict[str, Any]:
-    """Return the stages that can run: a loader, metrics, and no loop of their own."""
-    parts: dict[str, Any] = {}
-    for stage in ("val", "test"):
-        loader = recipe.cfg.get(f"{stage}_dataloader")
-        metrics = recipe.cfg.get(f"{stage}_evaluator")
-        loop = (recipe.cfg.get(f"{stage}_cfg") or {}).get("type")
-        if not isinstance(loader, Mapping) or not metrics:
-            continue
-        if class_name(loop) not in _STOCK_LOOPS:
-            notes.append(f"{stage}_cfg: its loop {loop} is for a run of its own")
-            continue
-        parts[f"{stage}_dataloader"] = _loader(loader, recipe.scope, entry, False)
-        if isinstance(metrics, (list, tuple)):
-            metrics = [in_its_scope(metric, recipe.scope) for metric in metrics]
-        else:
-            metrics = in_its_scope(metrics, recipe.scope)
-        parts[f"{stage}_evaluator"] = metrics
-    return parts
-
-
-def _rules(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:
-    wrapper = recipe.cfg.get("optim_wrapper") or {}
-    rules: dict[str, Any] = {}
-    if wrapper.get("constructor"):
-        constructor = wrapper["constructor"]
-        if "." not in constructor:
-            constructor = f"{recipe.scope}.{constructor}"
-        rules["constructor"] = constructor
-    if wrapper.get("paramwise_cfg"):
-        rules["paramwise_cfg"] = deepcopy(wrapper["paramwise_cfg"])
-    for key in ("lr_mult", "decay_mult"):
-        if key in entry:
-            rules[key] = entry[key]
-    return rules

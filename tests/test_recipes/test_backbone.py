@@ -178,7 +178,7 @@ def test_what_stays_at_random_values_is_pointed_out(
 ):
     said: list[str] = []
     monkeypatch.setattr(
-        "gppf_mm.recipes.expansion.print_log", lambda text, **_: said.append(text)
+        "gppf_mm.recipes.cautions.print_log", lambda text, **_: said.append(text)
     )
     tasks = dict(det=dict(config=RECIPES[0]))
     cfg = dict(tasks=tasks, lego={}, backbone={**RESNET, **backbone})

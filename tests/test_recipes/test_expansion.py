@@ -290,7 +290,7 @@ def test_the_default_schedule_warms_up_and_falls(max_iters: int):
 def test_what_is_left_behind_is_named(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
     monkeypatch.setattr(
-        "gppf_mm.recipes.expansion.print_log", lambda text, **_: said.append(text)
+        "gppf_mm.recipes.cautions.print_log", lambda text, **_: said.append(text)
     )
     cfg = Config(named())
     cfg.pop("backbone")
