@@ -1,4 +1,4 @@
-"""The ranges of MMCV and MMEngine that the package works with, checked at import."""
+"""The versions of the stack that the package works with, checked at import."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,6 +22,15 @@ class Requirement:
     remedy: str
 
 
+# From 2.5: torch.distributed.tensor, in which a sharded bank is saved. Not in
+# mminstall.txt, which is installed over a torch that is there.
+TORCH = Requirement(
+    "torch",
+    "2.5.0",
+    "3.0.0",
+    "a matching pair of torch and torchvision for your CUDA, then mmcv, which is "
+    "compiled for it",
+)
 # The same ranges as in requirements/mminstall.txt, which also gives their reasons.
 MMENGINE = Requirement(
     "mmengine", "0.10.0", "1.0.0", 'pip install "mmengine>=0.10.0,<1.0.0"'
@@ -78,10 +87,12 @@ def check_stack() -> None:
     Raises:
         ImportError: If PyTorch is missing, or as :func:`check_requirement`.
     """
+    # MMEngine, which reads versions here, imports it.
     if find_spec("torch") is None:
         raise ImportError(
             "gppf_mm needs PyTorch, and none was found. Install a matching pair of "
             "torch and torchvision first, then mmengine and mmcv."
         )
     check_requirement(MMENGINE)
+    check_requirement(TORCH)
     check_requirement(MMCV)

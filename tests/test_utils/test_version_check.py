@@ -1,4 +1,4 @@
-"""The ranges of MMCV and MMEngine."""
+"""The versions of the stack."""
 
 import sys
 import types
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement as Specifier
 
-from gppf_mm.utils.version_check import MMCV, MMENGINE, check_requirement, check_stack
+from gppf_mm.utils.version_check import (
+    MMCV,
+    MMENGINE,
+    TORCH,
+    check_requirement,
+    check_stack,
+)
 
 MMINSTALL = Path(__file__).parents[2] / "requirements" / "mminstall.txt"
 
@@ -45,6 +51,17 @@ def test_mmcv_range(monkeypatch, version, accepted):
     assert f"found mmcv {version} in /site/mmcv" in message
     assert ">=2.1.0,<2.2.0" in message
     assert MMCV.remedy in message
+
+
+def test_an_old_torch_is_named_with_its_remedy(monkeypatch):
+    """Instead of a module of it that is not there, once a run begins."""
+    stub(monkeypatch, "torch", "2.4.1+cu121")
+    with pytest.raises(
+        ImportError, match=r"torch>=2\.5\.0,<3\.0\.0, but found torch 2\.4"
+    ):
+        check_requirement(TORCH)
+    stub(monkeypatch, "torch", "2.5.1+cu124")
+    check_requirement(TORCH)
 
 
 @pytest.mark.parametrize("requirement", [MMCV, MMENGINE], ids=lambda r: r.module)
