@@ -79,6 +79,8 @@ class LegoNetwork(nn.Module):
                 f"`lego.router` is {router!r}; expected a dict, such as "
                 "dict(type='gppf_mm.TopKRouter', k=2, group='block')."
             )
+        # What a checkpoint does not hold, and a transfer compares.
+        self.router_cfg = dict(router)
         router = dict(router)
         layout = lay_out(
             parts, num_units, router.pop("group", "block"), placement, mismatch, norm

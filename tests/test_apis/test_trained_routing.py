@@ -102,5 +102,14 @@ def test_other_routing_is_refused(
     router = {k: v for k, v in {**trained, **other}.items() if v is not None}
     with pytest.raises(ValueError, match=f"with `model.lego.router.{key}`"):
         init_model(config(router, OLD), path)
-    first_values = dict(trained, seed=7)
-    init_model(config(first_values, OLD), path)
+    init_model(config(dict(trained, seed=7), OLD), path)
+
+
+def test_what_changes_no_prediction_may_differ(tmp_path: Path) -> None:
+    """A default that is written out, and what concerns a training alone."""
+    path = tmp_path / "run.pth"
+    trained, content = run_of(config(FALLING | dict(freeze_at=20, noise=0.5), OLD))
+    torch.save(content, path)
+    present = FALLING | dict(k=2.0, shared_units=0, gradient="masked_softmax")
+    model = init_model(config(present, OLD), path)
+    assert torch.equal(predictions(model, "one"), predictions(trained, "one"))

@@ -12,6 +12,7 @@ from torch import Tensor
 from gppf_mm.utils.sharded_files import read_folder
 
 from ..origins import saved_positions
+from ..routing_settings import read_settings
 
 
 class TrainedRun:
@@ -24,6 +25,8 @@ class TrainedRun:
     Attributes:
         tasks: The tasks of the run.
         network: The values of bank, router and schedule, by name.
+        settings: What decides its plans besides, as far as its config tells; see
+            `read_settings`.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -33,7 +36,11 @@ class TrainedRun:
     def __init__(self, path: str, where: str) -> None:
         self.where = where
         self.path = path
-        state = _read(path, where)
+        content = _read(path, where)
+        state = content.get("state_dict", content)
+        meta = content.get("meta")
+        text = meta.get("cfg") if isinstance(meta, dict) else None
+        self.settings = read_settings(text)
         self._state = {
             name: value for name, value in state.items() if torch.is_tensor(value)
         }
@@ -97,5 +104,4 @@ def _read(path: str, where: str) -> dict[str, Any]:
             f"`{where}` is {path!r}, which cannot be read as a checkpoint ({reason}); "
             "expected a file that tools/train.py wrote."
         ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    return dict(state)
+    return content if isinstance(content, dict) else {}

@@ -11,6 +11,7 @@ from gppf_mm.utils.loading import state_differences
 
 from ..network import LegoNetwork
 from ..parts import PartPaths
+from .comparing import compare_routers
 from .settings import Transfer
 from .source import TrainedRun
 
@@ -38,12 +39,14 @@ def take_over(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If its bank or router is another, or it lacks a task.
+        ValueError: If its bank or router is another, or it lacks a task; see
+            `compare_routers` as well.
     """
     where = transfer.where
     run = TrainedRun(transfer.checkpoint, f"{where}.checkpoint")
     _check_tasks(network, transfer, run)
     _take_bank(network, run)
+    compare_routers(network, transfer, run)
     for task in network.router.tasks:
         new = transfer.new.get(task)
         like = task if new is None else new.route
