@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure should be.
+    """What a figure should be: a bound that this project set itself.
 
     Attributes:
         relation: How the figure compares with the bound.
         bound: The bound.
 
     Examples:
-        >>> Goal("<=", 1.08).is_met(1.084)  # 1.08 as it is printed
+        >>> Goal("<=", 1.08).is_met(1.084)  # 1.08 to two digits
         True
     """
 
@@ -22,7 +22,7 @@ class Goal:
     bound: float
 
     def is_met(self, value: float) -> bool:
-        """Tell whether a value reaches the goal, at the precision it is printed in."""
+        """Tell whether a value, rounded to two digits like the bound, reaches it."""
         value = round(value, 2)
         return {
             "<=": value <= self.bound,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .figure import Figure
+from .timing import milliseconds
 
 _BEGIN = "<!-- table: benchmark_simt.py -->"
 _END = "<!-- end of table -->"
@@ -54,9 +55,11 @@ def table(figures: Iterable[Figure], facts: Mapping[str, str]) -> str:
 
 
 def numbers(figure: Figure) -> tuple[str, str, str]:
-    """Write a figure, its quartiles and its goal."""
+    """Write a figure, its quartiles and its goal; below a second in milliseconds."""
     unit = f" {figure.unit}" if figure.unit else ""
     value = "-" if figure.value is None else f"{figure.value:.2f}{unit}"
+    if figure.unit == "s" and figure.value is not None and figure.value < 1:
+        value = milliseconds(figure.value)
     spread = " to ".join(f"{part:.2f}" for part in figure.spread or ())
     goal = figure.goal
     return value, spread, f"{goal.relation} {goal.bound:.2f}{unit}" if goal else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gppf_mm.testing.benchmark import Figure, Goal, Options, write_page
+from gppf_mm.testing.benchmark import Figure, Goal, Options, numbers, write_page
 from gppf_mm.testing.benchmark.memory import LiveBytes, peak_bytes
 from gppf_mm.testing.benchmark.timing import interleave, ratio_figure
 
@@ -62,6 +62,19 @@ def test_a_goal_is_met_or_missed(
     relation: str, value: float | None, result: str
 ) -> None:
     assert Figure("key", "", value, Goal(relation, 1.0)).result == result
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "written"),
+    [(0.0034, "s", "3.40 ms"), (0.25, "s", "250 ms"), (1.5, "s", "1.50 s"),
+     (0.06, "ms", "0.06 ms"), (0.5, "MiB", "0.50 MiB"), (0.5, "", "0.50"),
+     (None, "s", "-")],
+)  # fmt: skip
+def test_a_time_below_a_second_is_in_milliseconds(
+    value: float | None, unit: str, written: str
+) -> None:
+    figure = Figure("key", "", value, Goal("<=", 2.0), unit=unit)
+    assert numbers(figure) == (written, "", f"<= 2.00 {unit}".strip())
 
 
 def test_the_table_replaces_the_last_one(tmp_path: Path) -> None:
