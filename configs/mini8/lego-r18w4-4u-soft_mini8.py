@@ -1,4 +1,4 @@
-# The eight tasks over a ResNet-18 half as wide again: 4 to 32 channels.
+# The eight tasks over a ResNet-18 of half the width: 4 to 32 channels.
 _base_ = 'lego-r18w8-4u-soft_mini8.py'
 
 resnet18 = dict(stem_channels=4, base_channels=4)
