@@ -80,10 +80,10 @@ def lay_out(
         for task, network in networks.items()
     }
     check_rules(rules, list(dict.fromkeys(chain(*first.values()))))
-    _check_preset(preset, first)
     placements, differences = settle_placements(first, values, mismatch)
     if differences:
         _log_private(differences)
+    _check_units(preset, placement, placements)
     groups = _groups(parts, placements, norm, group)
     stages = _groups(parts, placements, norm, "stage")
     # The order of the bank, in which the groups are numbered.
@@ -172,14 +172,27 @@ def _norms(
     }
 
 
-def _check_preset(preset: Preset, placements: Placements) -> None:
-    where = {to for placement in placements.values() for to in placement.values()}
-    if preset != "default" and "lego" not in where:
+def _check_units(
+    preset: Preset,
+    placement: str | Sequence[str | PlacementRule],
+    placements: Placements,
+) -> None:
+    """Refuse a network of which nothing has units: there is nothing to route."""
+    where = {to for placed in placements.values() for to in placed.values()}
+    if "lego" in where:
+        return
+    if preset != "default":
         raise ValueError(
             f"With the preset {preset!r} of `lego.placement` no layer of this network "
             "has units. Choose another, or say by rules which have: "
             f"lego.placement=[('*.layer4.*', 'lego'), {preset!r}]."
         )
+    raise ValueError(
+        f"With `lego.placement` {placement!r} no layer of this network has units: all "
+        f"its parameters are {' or '.join(sorted(where)) or 'missing'}. Give some "
+        "units, by rules such as ('*.layer4.*', 'lego'). Hard sharing is num_units=1 "
+        "with router=dict(type='gppf_mm.FixedRouter'), without such a placement."
+    )
 
 
 def _log_private(differences: Sequence[Difference]) -> None:

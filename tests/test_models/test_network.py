@@ -439,6 +439,17 @@ def two_detectors_and_others() -> dict[str, dict]:
     return tasks
 
 
+@pytest.mark.parametrize("where", ["shared", "private"])
+@pytest.mark.parametrize("router", [TOP2, dict(type="FixedRouter")])
+def test_a_network_in_which_nothing_has_units_is_refused(
+    where: str, router: dict
+) -> None:
+    rules = [("*", where)]
+    backbone = BACKBONES["resnet"]()
+    with pytest.raises(ValueError, match=rf"lego\.placement.*{where}.*num_units=1"):
+        LegoNetwork({"det": {"backbone": backbone}}, 4, router, rules)
+
+
 def test_a_part_is_shared_by_the_tasks_that_have_it() -> None:
     model = build_gppf(
         TOP2,
