@@ -11,7 +11,8 @@ Example:
 """
 
 from .bench import Bench
-from .jobs import Devices, do_runs, parse_devices
+from .devices import Devices, parse_devices
+from .jobs import do_runs
 from .page import check_places, markdown, write_section
 from .report import draw, facts, section_tables
 from .run import ITERATIONS, QUICK_ITERATIONS, Run

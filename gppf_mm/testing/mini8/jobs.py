@@ -1,6 +1,5 @@
 """Runs as processes, several at a time."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,55 +10,10 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
+from .devices import Devices
 from .run import BUSY, Run
 
 _MODULE = "gppf_mm.testing.mini8_experiment"
-
-
-@dataclass(frozen=True)
-class Devices:
-    """Where runs go.
-
-    Attributes:
-        names: ``'cpu'``, or the indices of GPUs.
-        jobs: How many runs at a time.
-        num_workers: Worker processes of each run that load images.
-    """
-
-    names: tuple[str, ...] = ("cpu",)
-    jobs: int = 1
-    num_workers: int = 0
-
-    def environment(self, job: int) -> dict[str, str]:
-        """Return the environment of the job in a place, GPUs in turns."""
-        name = self.names[job % len(self.names)]
-        threads = {"OMP_NUM_THREADS": "1"} if name == "cpu" else {}
-        visible = "" if name == "cpu" else name
-        return {**os.environ, **threads, "CUDA_VISIBLE_DEVICES": visible}
-
-
-def parse_devices(text: str, jobs: int | None = None) -> Devices:
-    """Read ``--device``: ``cpu``, ``cuda`` or ``cuda,0,2``.
-
-    Args:
-        text: The option.
-        jobs: Runs at a time. Defaults to None, one on each core of the CPU or each of
-            the GPUs.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
-    kind, _, rest = text.partition(",")
-    indices = tuple(rest.split(",")) if rest else ("0",)
-    if kind not in ("cpu", "cuda") or not all(item.isdigit() for item in indices):
-        raise ValueError(
-            f"`--device` is {text!r}; expected cpu, cuda, or cuda with the indices of "
-            "GPUs, such as cuda,0,1."
-        )
-    if kind == "cpu":
-        return Devices(("cpu",), jobs or len(os.sched_getaffinity(0)))
-    # A GPU is faster than the process that feeds it.
-    return Devices(indices, jobs or len(indices), 2)
 
 
 @dataclass

@@ -2,14 +2,13 @@
 
 import fcntl
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from gppf_mm.testing import mini8_experiment
-from gppf_mm.testing.mini8 import Bench, Devices, do_runs, parse_devices, sections
+from gppf_mm.testing.mini8 import Bench, Devices, do_runs, sections
 from gppf_mm.testing.mini8.history import LossHistory, read_history
 from gppf_mm.testing.mini8.run import BUSY, Run
 from tests.mini8_data import make_tiny
@@ -97,14 +96,3 @@ def test_history_counts_an_iteration_once(tmp_path: Path):
     losses, seconds, count = read_history(path)
     assert losses == dict(a=[[0, 3.0], [1, 1.0]])
     assert (seconds, count) == (0.75, 2)
-
-
-def test_devices_are_given_in_turns():
-    devices = parse_devices("cuda,1,3", 4)
-    visible = [devices.environment(job)["CUDA_VISIBLE_DEVICES"] for job in range(4)]
-    assert visible == ["1", "3", "1", "3"]
-    assert parse_devices("cpu", 2).environment(1)["CUDA_VISIBLE_DEVICES"] == ""
-    assert parse_devices("cuda,1,3").jobs == 2
-    assert parse_devices("cpu").jobs == len(os.sched_getaffinity(0))
-    with pytest.raises(ValueError, match="--device"):
-        parse_devices("gpu", 1)
