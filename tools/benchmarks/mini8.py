@@ -88,7 +88,7 @@ def bench_of(args: argparse.Namespace) -> Bench:
         args.work_dir,
         parse_devices(args.device, args.jobs),
         args.seeds,
-        args.iterations or quick,
+        quick if args.iterations is None else args.iterations,
         args.heldout,
         args.lr,
         parse_rates(args.rates, names),

@@ -29,6 +29,9 @@ class Bench:
         heldout: See `TransferRun`.
         lr: The learning rate of variants for which none was searched.
         given_rates: Learning rates by variant that need no search here.
+
+    Raises:
+        ValueError: If there are no seeds or iterations.
     """
 
     configs: Path
@@ -39,6 +42,11 @@ class Bench:
     heldout: Path | None = None
     lr: float = DEFAULT_LR
     given_rates: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for option in ("seeds", "iterations"):
+            if (number := getattr(self, option)) < 1:
+                raise ValueError(f"`--{option}` is {number}; expected at least 1.")
 
     @property
     def rates(self) -> LearningRates:

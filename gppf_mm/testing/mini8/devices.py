@@ -38,7 +38,8 @@ def parse_devices(text: str, jobs: int | None = None) -> Devices:
             the GPUs.
 
     Raises:
-        ValueError: If it is none of these, or there is no such GPU.
+        ValueError: If it is none of these, there is no such GPU, or ``jobs`` is not
+            from 1.
     """
     kind, _, rest = text.partition(",")
     indices = tuple(rest.split(",")) if rest else ("0",)
@@ -46,6 +47,10 @@ def parse_devices(text: str, jobs: int | None = None) -> Devices:
         raise ValueError(
             f"`--device` is {text!r}; expected cpu, cuda, or cuda with the indices of "
             "GPUs, such as cuda,0,1."
+        )
+    if jobs is not None and jobs < 1:
+        raise ValueError(
+            f"`--jobs` is {jobs}; expected the number of runs at a time, at least 1."
         )
     if kind == "cpu":
         return Devices(("cpu",), jobs or len(os.sched_getaffinity(0)))

@@ -48,3 +48,9 @@ def test_a_gpu_that_is_not_there_is_refused(gpus: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match=r"'cuda', but PyTorch sees no GPU"):
         parse_devices("cuda")
     assert parse_devices("cpu", 1).names == ("cpu",)
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_less_than_one_run_at_a_time_is_refused(jobs: int):
+    with pytest.raises(ValueError, match=rf"`--jobs` is {jobs}; .*at least 1"):
+        parse_devices("cpu", jobs)

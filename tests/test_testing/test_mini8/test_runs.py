@@ -96,3 +96,9 @@ def test_history_counts_an_iteration_once(tmp_path: Path):
     losses, seconds, count = read_history(path)
     assert losses == dict(a=[[0, 3.0], [1, 1.0]])
     assert (seconds, count) == (0.75, 2)
+
+
+@pytest.mark.parametrize("option", ["seeds", "iterations"])
+def test_a_benchmark_of_nothing_is_refused(option: str, tmp_path: Path):
+    with pytest.raises(ValueError, match=f"`--{option}` is 0; expected at least 1"):
+        Bench(CONFIGS, tmp_path, **{option: 0})
