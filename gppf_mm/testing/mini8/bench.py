@@ -89,9 +89,7 @@ class Bench:
             The runs that failed.
         """
         searches = {name: self.searched(item, grid) for name, item in variants.items()}
-        failed = do_runs(
-            [run for runs in searches.values() for run in runs], self.devices
-        )
+        failed = self._do([run for runs in searches.values() for run in runs])
         rates = self.rates
         for name, runs in searches.items():
             # What another process has at work may be missing as well.
@@ -100,12 +98,15 @@ class Bench:
         return failed
 
     def do(self, variants: Variants) -> list[Run]:
-        """Do the reported runs that are missing; return those that failed."""
+        """Do the reported runs that are missing; return those that failed.
+
+        Raises:
+            FileNotFoundError: If one starts from a run that is neither done nor among
+                them.
+        """
         runs = [self.reported(item) for item in variants.values()]
         # All variants of a seed before the next seed: a table early.
-        return do_runs(
-            [run for seed in zip(*runs, strict=True) for run in seed], self.devices
-        )
+        return self._do([run for seed in zip(*runs, strict=True) for run in seed])
 
     def results(self, variants: Variants) -> Done:
         """Return what is done of the reported runs, by variant."""
@@ -118,6 +119,18 @@ class Bench:
             name: _results(self.searched(item, grid)) for name, item in variants.items()
         }
         return {name: results for name, results in found.items() if results}
+
+    def _do(self, runs: Sequence[Run]) -> list[Run]:
+        """Do runs, those from which others start first."""
+        later = [run for run in runs if isinstance(run, TransferRun) and run.source]
+        first = [run for run in runs if run not in later]
+        for run in later:
+            if run.source not in first:
+                _ = run.checkpoint  # Raises if the source is not done.
+        failed = do_runs(first, self.devices)
+        # One whose source failed, or is at work in another process, is left out.
+        ready = [run for run in later if run.source and run.source.result()]
+        return failed + (do_runs(ready, self.devices) if ready else [])
 
 
 def _results(runs: Iterable[Run]) -> list[dict[str, Any]]:

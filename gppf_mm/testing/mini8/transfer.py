@@ -78,7 +78,7 @@ class TransferRun(Run):
     """A fine-tuning run.
 
     Attributes:
-        source: The finished run that it starts from; None from scratch.
+        source: The run that it starts from, to be done before; None from scratch.
         heldout: Another stock config of mmpretrain to fine-tune, with the backbone of
             the main comparison, whose ``train_dataloader.dataset`` is read with a
             list for each fraction, ``train_<per cent>.txt``. Defaults to None, the
@@ -125,6 +125,12 @@ class TransferRun(Run):
         if source.variant.is_stock or self.variant.way:  # type: ignore[attr-defined]
             return found
         return source.folder / f"{SOURCE_TASK}.pth"
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what the run wrote at its end, None before it or its source's."""
+        if self.source is not None and self.source.result() is None:
+            return None
+        return super().result()
 
     def prepare(self) -> None:
         """Write configs and facts, and export the source's task if need be."""
