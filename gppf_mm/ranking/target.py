@@ -7,10 +7,11 @@ from typing import Any
 from mmengine.config import Config
 
 from gppf_mm.utils.class_name import class_name
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
 
 # What a lego backbone and `model.lego` have in common.
 _NETWORK_KEYS = ("num_units", "router", "placement", "channels_last", "norm")
+_ROUTER = "dict(type='gppf_mm.SoftRouter', group='block')"
 
 
 def read_target(
@@ -28,6 +29,7 @@ def read_target(
         The stock model's config with a `LegoBackbone`, the loader's, and their scope.
 
     Raises:
+        TypeError: If it has no router.
         ValueError: If the config is of neither kind.
     """
     model = cfg.get("model") or {}
@@ -46,6 +48,7 @@ def read_target(
             f"config with model.lego.transfer.new; found a backbone of type "
             f"{backbone.get('type')!r}."
         )
+    check_mapping("model.backbone.router", backbone.get("router"), _ROUTER)
     _check_learns(backbone["router"])
     backbone["transfer"] = dict(checkpoint=checkpoint)
     backbone.pop("init", None)
@@ -68,6 +71,7 @@ def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
     scope = stock.get("_scope_") or cfg.get("default_scope", "gppf_mm")
     _check_alone(cfg, task)
     network = {key: deepcopy(lego[key]) for key in _NETWORK_KEYS if key in lego}
+    check_mapping("model.lego.router", network.get("router"), _ROUTER)
     # First values of several tasks' routes, which the trained run's replace.
     for key in ("affinity", "initial_routes"):
         network["router"].pop(key, None)

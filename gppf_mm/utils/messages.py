@@ -3,7 +3,7 @@
 import math
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -61,6 +61,28 @@ def check_tasks(where: str, found: Iterable[str], tasks: Iterable[str]) -> None:
             f"{', '.join(map(repr, found)) or 'none'}, expected one for each task of "
             f"`model.tasks`. Add `{where}.{missing[0]}` or remove the task."
         )
+
+
+def check_mapping(where: str, value: Any, example: str) -> None:
+    """Require a dict.
+
+    Args:
+        where: The config key.
+        value: Its value.
+        example: What may stand there, as it is written.
+
+    Raises:
+        TypeError: If it is none.
+
+    Examples:
+        >>> check_mapping("model.lego.init", "r50.pth", "dict(checkpoint='r50.pth')")
+        Traceback (most recent call last):
+        ...
+        TypeError: `model.lego.init` is 'r50.pth'; expected a dict, such as \
+dict(checkpoint='r50.pth').
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`{where}` is {value!r}; expected a dict, such as {example}.")
 
 
 def check_number(where: str, value: Any) -> None:

@@ -135,6 +135,9 @@ def test_the_tool_ranks_the_routes_of_a_run(
     )
     toy = Config.fromfile(REPO / "configs/toy/lego-r18-4u-soft_toy-det-seg-cls.py")
     loader = toy.train_dataloader.cls.to_dict()
+    # PyTorch refuses them of a loader without workers.
+    loader.update(num_workers=2, persistent_workers=True, prefetch_factor=4)
+    loader.update(multiprocessing_context="fork", timeout=60)
     new = dict(default_scope="mmpretrain", model=stock, train_dataloader=loader)
     Config(new).dump("new.py")
     # Mixed images have no label that a probe could use.
@@ -172,6 +175,35 @@ def test_given_routes_are_refused() -> None:
     cfg = Config(dict(model=dict(backbone=backbone), train_dataloader=loader))
     with pytest.raises(ValueError, match="with a FixedRouter"):
         read_target(cfg, "run.pth", None)
+
+
+@pytest.mark.parametrize("found", [{}, dict(router="SoftRouter")])
+def test_a_backbone_needs_a_router(found: dict) -> None:
+    lego = dict(num_units=2, **found)
+    backbone = dict(type="gppf_mm.LegoBackbone", skeleton=dict(type="ResNet"), **lego)
+    loader = dict(batch_size=2)
+    one = Config(dict(model=dict(backbone=backbone), train_dataloader=loader))
+    stock = dict(backbone=dict(type="ResNet"))
+    new = dict(lego, transfer=dict(checkpoint="run.pth", new=dict(shop=None)))
+    many = Config(dict(model=dict(tasks=dict(shop=stock), lego=new)))
+    for cfg, key in ((one, "backbone"), (many, "lego")):
+        with pytest.raises(TypeError, match=rf"`model\.{key}\.router` is .*SoftRouter"):
+            read_target(cfg, "run.pth", None)
+
+
+def test_a_config_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    config = tmp_path / "new.py"
+    config.write_text("_base_ = 'gone.py'\n")
+    path = str(REPO / "tools/analysis_tools/rank_routes.py")
+    monkeypatch.setattr("sys.argv", [path, str(config), "run.pth"])
+    with pytest.raises(SystemExit) as error:
+        runpy.run_path(path, run_name="__main__")
+    assert error.value.code == 2
+    assert (
+        f"error: The config {str(config)!r} cannot be read" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("task", ["det", "seg"])

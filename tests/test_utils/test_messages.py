@@ -1,6 +1,7 @@
 import pytest
 
 from gppf_mm.utils.messages import (
+    check_mapping,
     check_names,
     check_task_name,
     check_tasks,
@@ -23,6 +24,13 @@ def test_unknown_key_names_key_place_and_remedy(found: str, hint: str | None) ->
     assert "'num_units', 'router'" in str(error.value)
     assert (hint or "") in str(error.value)
     assert ("Did you mean" in str(error.value)) == (hint is not None)
+
+
+@pytest.mark.parametrize("found", ["r50.pth", True, None, ["checkpoint"], 3])
+def test_what_is_no_dict_is_named_with_an_example(found: object) -> None:
+    with pytest.raises(TypeError, match=r"`lego\.init` is .*such as dict\(units="):
+        check_mapping("lego.init", found, "dict(units='equal')")
+    check_mapping("lego.init", {}, "dict(units='equal')")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
-from gppf_mm.apis import DICT_ACTION_HELP, kind_errors, load_config
+from gppf_mm.apis import DICT_ACTION_HELP, kind_errors, load_config, read_config
 from gppf_mm.ranking import Ranking, rank_routes
 
 
@@ -49,11 +49,10 @@ def main() -> None:
 
 
 def read(path: str, options: dict | None) -> Config:
-    cfg = Config.fromfile(path) if Path(path).is_file() else None
-    if cfg is None or "tasks" in cfg or "tasks" in (cfg.get("model") or {}):
+    cfg = read_config(path)
+    if "tasks" in cfg or "tasks" in (cfg.get("model") or {}):
         return load_config(path, options)
-    cfg.merge_from_dict(options or {})
-    return cfg
+    return read_config(path, options)
 
 
 def table(ranking: Ranking) -> Table:
