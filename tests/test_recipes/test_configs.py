@@ -2,6 +2,7 @@
 
 import gc
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,14 @@ def test_every_data_set_of_the_eight_tasks_is_there_to_evaluate(
             with DefaultScope.overwrite_default_scope("mmpretrain"):
                 dataset = DATASETS.build(cfg[f"{stage}_dataloader"][task].dataset)
             assert "/val/" in dataset[0]["data_samples"].img_path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_learning_rate_is_for_the_images_that_the_name_says(path: Path):
+    gpus, images = map(int, re.search(r"_(\d+)xb(\d+)-", path.stem).groups())
+    cfg = Config.fromfile(path)
+    assert sum(task.batch_size for task in cfg.tasks.values()) == images
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=gpus * images)
 
 
 @pytest.mark.slow

@@ -64,3 +64,6 @@ val_cfg = dict(
         ade20k=dict(metric='mIoU'),
         cityscapes=dict(metric='mIoU')))
 test_cfg = val_cfg
+
+# The images of all tasks in one step: 8 GPUs of 82. For `--auto-scale-lr`.
+auto_scale_lr = dict(enable=False, base_batch_size=656)

@@ -15,3 +15,6 @@ val_cfg = dict(
         ade20k=dict(metric='mIoU'),
         in1k=dict(metric='accuracy/top1')))
 test_cfg = val_cfg
+
+# The images of all tasks in one step: 8 GPUs of 36. For `--auto-scale-lr`.
+auto_scale_lr = dict(enable=False, base_batch_size=288)
