@@ -182,6 +182,49 @@ def test_init_cfg_loads_a_model_with_the_same_backbone(tmp_path: Path) -> None:
         assert torch.equal(found[name], value), name
 
 
+STOCK_FILE = [("", None), ("backbone.", "backbone."), ("backbone.", "backbone")]
+
+
+@pytest.mark.parametrize(("start", "prefix"), [*STOCK_FILE, ("backbone.", "neck.")])
+def test_init_cfg_refuses_a_file_of_which_nothing_fits(
+    tmp_path: Path, start: str, prefix: str | None
+) -> None:
+    """A stock backbone's, bare or in a whole model, or a prefix that is not there."""
+    path, state = tmp_path / "stock.pth", build_stock("cls").backbone.state_dict()
+    torch.save({f"{start}{name}": value for name, value in state.items()}, path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path), prefix=prefix)
+    model = MODELS.build(config("cls", TOP2, 4, init_cfg=init_cfg))
+    named = rf"`backbone\.init_cfg` .*stock\.pth.*'{start}conv1\.weight'.*skeleton"
+    with pytest.raises(ValueError, match=named):
+        model.init_weights()
+
+
+def test_a_stock_file_starts_all_units_where_the_refusal_says(tmp_path: Path) -> None:
+    path, stock = tmp_path / "stock.pth", build_stock("cls")
+    torch.save(dict(state_dict=stock.state_dict()), path)
+    at_init = config("cls", TOP2, 4, init=dict(checkpoint=str(path), perturbation=0))
+    at_skeleton = config("cls", TOP2, 4, init=dict(perturbation=0))
+    at_skeleton.backbone.skeleton.init_cfg = dict(
+        type="Pretrained", checkpoint=str(path), prefix="backbone."
+    )
+    for cfg in (at_init, at_skeleton):
+        model = MODELS.build(cfg)
+        model.init_weights()
+        bank = model.backbone.network.bank
+        for name in bank.lego_names:
+            expected = stock.get_parameter(name)
+            assert all(torch.equal(unit, expected) for unit in bank.units(name)), name
+
+
+def test_init_cfg_without_the_prefix_of_a_whole_model(tmp_path: Path) -> None:
+    path = tmp_path / "trained.pth"
+    torch.save(dict(state_dict=build("cls", TOP2).state_dict()), path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path))
+    model = MODELS.build(config("cls", TOP2, 4, init_cfg=init_cfg))
+    with pytest.raises(ValueError, match=r"set prefix='backbone\.'"):
+        model.init_weights()
+
+
 @pytest.mark.parametrize("as_list", [False, True])
 def test_init_cfg_of_another_type(as_list: bool) -> None:
     init_cfg = dict(type="Kaiming", layer="Conv2d")

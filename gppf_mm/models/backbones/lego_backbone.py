@@ -20,6 +20,7 @@ from ..network import LegoNetwork
 from ..parts import PartPaths
 from ..sync_bn import revert_sync_bn
 from ..transfer import freeze, keep_statistics, read_transfer, take_over
+from .own_file import check_own_file
 
 TASK = "task"
 _PART = "backbone"
@@ -52,9 +53,9 @@ class LegoBackbone(BaseModule):
         transfer: Start from a `GPPF` run: ``checkpoint``, ``route`` and ``norms``, the
             tasks of that run whose route and normalisation layers are copied, and
             ``freeze``; see `read_transfer`. Defaults to None.
-        init_cfg: A checkpoint of another model with this backbone, as
-            ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``. Defaults
-            to None.
+        init_cfg: A checkpoint of another model with a `LegoBackbone` like this one, as
+            ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``. A stock
+            checkpoint goes under ``init`` or ``skeleton``. Defaults to None.
 
     Raises:
         ValueError: If ``init_cfg`` is of another type, or an option is wrong.
@@ -110,7 +111,11 @@ class LegoBackbone(BaseModule):
         return {TASK: {_PART: self.skeleton}}
 
     def init_weights(self) -> None:
-        """Give the units the skeleton's own first values, or a trained run's."""
+        """Give the units the skeleton's own first values, or a trained run's.
+
+        Raises:
+            ValueError: If ``init_cfg`` names a file that is none of a `LegoBackbone`.
+        """
         holder = dict(type=_Holder, backbone=self._skeleton_cfg)
         with DefaultScope.overwrite_default_scope(self._scope):
             initialise(
@@ -125,6 +130,7 @@ class LegoBackbone(BaseModule):
             private = {f"{_PART}.{name}": value for name, value in state.items()}
             take_over(self.network, self.transfer, {TASK: private}, {})
         if self.init_cfg:
+            check_own_file(self, self.init_cfg)
             initialize(self, self.init_cfg)
         self._is_init = True
 
