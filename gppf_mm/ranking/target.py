@@ -77,6 +77,8 @@ def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
         network["router"].pop(key, None)
     others = tuple(f"{part}." for part in cfg.model.get("share", ()))
     _keep_backbone(network, tuple(name for name in others if name != "backbone."))
+    # The trained run has the backbone's weights, and a LegoBackbone takes no others so.
+    stock.pop("pretrained", None)
     stock["backbone"] = dict(
         type="gppf_mm.LegoBackbone", skeleton=stock["backbone"], **network
     )

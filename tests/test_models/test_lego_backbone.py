@@ -233,6 +233,15 @@ def test_init_cfg_of_another_type(as_list: bool) -> None:
         MODELS.build(cfg)
 
 
+def test_pretrained_of_a_segmentor_is_refused_with_the_remedy() -> None:
+    """mmseg hands `model.pretrained` on to the backbone."""
+    file = "open-mmlab://resnet50_v1c"
+    named = rf"model\.pretrained=None.*`backbone\.skeleton\.init_cfg`.*{file}"
+    with pytest.raises(ValueError, match=named):
+        MODELS.build(ConfigDict(config("seg", TOP2, 4), pretrained=file))
+    MODELS.build(ConfigDict(config("seg", TOP2, 4), pretrained=None))
+
+
 class _Images(Dataset):
     """Eight labelled images."""
 

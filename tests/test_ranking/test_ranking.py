@@ -216,6 +216,8 @@ def test_cells_of_a_new_task_beside_others(
     cfg = Config.fromfile(REPO / "configs/toy/lego-r18-4u-soft_toy-det-seg-cls.py")
     torch.save(dict(state_dict=init_model(cfg).state_dict(), meta={}), "run.pth")
     cfg.model.tasks.shop = cfg.model.tasks[task]
+    if task == "seg":  # As mmseg's base configs have it.
+        cfg.model.tasks.shop.pretrained = "open-mmlab://resnet18_v1c"
     cfg.train_dataloader.shop = cfg.train_dataloader[task]
     cfg.model.lego.transfer = dict(checkpoint="run.pth", new=dict(shop=None))
     cfg.model.lego.router.affinity = [["det", "seg"]]

@@ -56,9 +56,12 @@ class LegoBackbone(BaseModule):
         init_cfg: A checkpoint of another model with a `LegoBackbone` like this one, as
             ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``. A stock
             checkpoint goes under ``init`` or ``skeleton``. Defaults to None.
+        pretrained: Refused unless None: where mmseg's models put ``model.pretrained``.
+            Defaults to None.
 
     Raises:
-        ValueError: If ``init_cfg`` is of another type, or an option is wrong.
+        ValueError: If ``init_cfg`` is of another type, ``pretrained`` names a file, or
+            an option is wrong.
     """
 
     def __init__(
@@ -72,8 +75,18 @@ class LegoBackbone(BaseModule):
         init: Mapping[str, Any] | None = None,
         transfer: Mapping[str, Any] | None = None,
         init_cfg: dict | None = None,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        if pretrained is not None:
+            raise ValueError(
+                f"`backbone.pretrained` of a LegoBackbone is {pretrained!r}, where "
+                "mmseg's models put `model.pretrained`; expected None. Set "
+                "model.pretrained=None, and put the file under "
+                "`backbone.init.checkpoint` (a local file) or under "
+                "`backbone.skeleton.init_cfg`, as dict(type='Pretrained', "
+                f"checkpoint={pretrained!r}): all units start from it."
+            )
         kind = init_cfg.get("type") if isinstance(init_cfg, Mapping) else None
         if init_cfg is not None and kind != "Pretrained":
             raise ValueError(
