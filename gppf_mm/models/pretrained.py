@@ -22,7 +22,9 @@ def read_pretrained(
         network: The network whose bank they are for.
 
     Returns:
-        For each file its values by the bank's names; heads are left out.
+        For each file its values by the bank's names; heads are left out. A file that
+        is listed again has the same values, not equal ones: what units start from in
+        common, `LegoBank.fill` perturbs.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -38,10 +40,14 @@ def read_pretrained(
             "unit(s) at most; expected one file for each unit or fewer. Leave some "
             "out, or raise `model.lego.num_units`."
         )
-    return [
-        _read(f"{_KEY}[{index}]", file, network)
-        for index, file in enumerate(checkpoint)
-    ]
+    read: dict[Path, dict[str, Tensor]] = {}
+    files = []
+    for index, file in enumerate(checkpoint):
+        path = Path(file).resolve()
+        if path not in read:
+            read[path] = _read(f"{_KEY}[{index}]", file, network)
+        files.append(read[path])
+    return files
 
 
 def _read(key: str, checkpoint: str, network: LegoNetwork) -> dict[str, Tensor]:

@@ -296,6 +296,22 @@ def test_units_take_fewer_files_in_turn(tmp_path: Path, units: str) -> None:
     assert not torch.equal(found[0], found[2])
 
 
+@pytest.mark.parametrize("units", ["equal", "independent"])
+def test_units_of_a_file_that_is_listed_twice_can_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: str
+) -> None:
+    first, second = files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    model = build(checkpoint=[first, second, "0.pth"], units=units, perturbation=0.1)
+    start, other = (backbone_state(i)["layer2.0.conv1.weight"] for i in range(2))
+    found = stacked(model)
+    assert torch.equal(found[1], other)
+    for index in (0, 2):
+        noise = (found[index] - start) / start.square().mean().sqrt()
+        assert noise.std().item() == pytest.approx(0.1, rel=0.05)
+    assert not torch.equal(found[0], found[2])
+
+
 def test_a_file_among_several_is_named(tmp_path: Path) -> None:
     names = files(tmp_path)
     state = backbone_state(1)
