@@ -8,10 +8,15 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_names, check_task_name, check_tasks
+from gppf_mm.utils.messages import (
+    check_mapping,
+    check_names,
+    check_task_name,
+    check_tasks,
+)
 
 from .combiner import GradientCombiner
-from .init import initialise
+from .init import initialise, read_init
 from .network import LegoNetwork
 from .nonfinite import NonFiniteGuard
 from .parts import (
@@ -107,6 +112,9 @@ class GPPF(SIMTModel):
             raise ValueError("`model.tasks` is empty; expected at least one task.")
         for task in tasks:
             check_task_name(task)
+        check_mapping(
+            "model.lego", lego, "dict(num_units=4, router=dict(type=..., ...))"
+        )
         check_names("model.lego", lego, _LEGO_KEYS)
         for key in ("num_units", "router"):
             if key not in lego:
@@ -114,8 +122,7 @@ class GPPF(SIMTModel):
                     f"`model.lego.{key}` is missing; for example model.lego=dict("
                     "num_units=4, router=dict(type='gppf_mm.TopKRouter', k=2))."
                 )
-        init = dict(lego.get("init") or {})
-        check_names("model.lego.init", init, ("units", "perturbation", "checkpoint"))
+        init = read_init("model.lego.init", lego.get("init"))
         transfer = lego.get("transfer")
         self.transfer = (
             read_transfer("model.lego.transfer", transfer, tuple(tasks))

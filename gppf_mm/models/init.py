@@ -3,7 +3,7 @@
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from mmengine.config import ConfigDict
@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_number
+from gppf_mm.utils.messages import check_mapping, check_names, check_number
 
 from .network import LegoNetwork
 from .parts import PartPaths
@@ -19,6 +19,23 @@ from .pretrained import read_pretrained
 
 UnitInit = Literal["equal", "independent"]
 State = Mapping[str, Tensor]
+
+
+def read_init(where: str, cfg: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a config says about first values, as `initialise` takes it.
+
+    Args:
+        where: The config key.
+        cfg: What stands there.
+
+    Raises:
+        TypeError: If it is no dict.
+        ValueError: If a key is unknown.
+    """
+    cfg = cfg or {}
+    check_mapping(where, cfg, "dict(checkpoint='resnet50.pth')")
+    check_names(where, cfg, ("units", "perturbation", "checkpoint"))
+    return dict(cfg)
 
 
 def initialise(
@@ -56,6 +73,7 @@ def initialise(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
+        TypeError: If ``checkpoint`` is neither a path nor a list of paths.
         ValueError: If ``units`` is neither of the two, or a checkpoint cannot be
             loaded, lacks a parameter or has it in another shape.
     """

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from gppf_mm.utils.messages import check_mapping
+
 from .build_router import build_router
 from .channels_last import take_channels_last
 from .layout import Parts, collect_statistics, first_values, lay_out
@@ -23,6 +25,8 @@ from .lego import (
 from .origins import StepOrigins
 from .plans import PlanCache
 from .task_weights import Gather, TaskWeights
+
+_ROUTER = "dict(type='gppf_mm.TopKRouter', k=2, group='block')"
 
 
 class LegoNetwork(nn.Module):
@@ -74,11 +78,7 @@ class LegoNetwork(nn.Module):
         values = {
             task: dict(network.named_parameters()) for task, network in networks.items()
         }
-        if not isinstance(router, Mapping):
-            raise TypeError(
-                f"`lego.router` is {router!r}; expected a dict, such as "
-                "dict(type='gppf_mm.TopKRouter', k=2, group='block')."
-            )
+        check_mapping("lego.router", router, _ROUTER)
         # What a checkpoint does not hold, and a transfer compares.
         self.router_cfg = dict(router)
         router = dict(router)

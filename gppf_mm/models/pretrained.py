@@ -28,11 +28,19 @@ def read_pretrained(
 
     Raises:
         FileNotFoundError: If there is no such file.
+        TypeError: If this is neither a path nor a list of paths.
         ValueError: If there are more files than units, or one cannot be loaded, lacks
             a parameter of the bank or has it in another shape.
     """
     if checkpoint is None or isinstance(checkpoint, str):
         return [_read(_KEY, checkpoint, network)] if checkpoint else []
+    if not isinstance(checkpoint, Sequence) or not all(
+        isinstance(file, str) for file in checkpoint
+    ):
+        raise TypeError(
+            f"`{_KEY}` is {checkpoint!r}; expected the path of a local checkpoint, a "
+            "list of such paths, or None."
+        )
     units = network.bank.num_units
     if len(checkpoint) > units:
         raise ValueError(

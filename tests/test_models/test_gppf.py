@@ -449,6 +449,15 @@ def bare(**changes: object) -> Callable[[], GPPF]:
             dict(lego=dict(num_units=4, router=TOP2, placement=[("*.weight",)])),
             r"lego\.placement.*expected a pair",
         ),
+        (dict(lego="lego.py"), r"model\.lego` is 'lego\.py'; expected a dict"),
+        (
+            dict(lego=dict(num_units=4, router=TOP2, init="r50.pth")),
+            r"lego\.init` is 'r50\.pth'.*dict\(checkpoint=",
+        ),
+        (
+            dict(lego=dict(num_units=4, router=TOP2, norm=["unit"])),
+            r"lego\.norm` is \['unit'\]; expected one of",
+        ),
         (dict(tasks=dict(logits=task_configs()["cls"])), r"'logits'.*another name"),
         (dict(loss_weights=dict(det=1, seg=1)), r"loss_weights.*'cls'"),
         (dict(loss_weights=dict(det=1, seg=1, cla=1)), r"loss_weights.*'cla'.*'cls'"),

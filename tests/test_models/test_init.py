@@ -369,8 +369,10 @@ def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     [
         (dict(units="same"), r"lego\.init\.units.*'same'.*'equal'"),
         (dict(perturb=0.1), r"lego\.init.*'perturb'.*Did you mean 'perturbation'"),
+        (dict(checkpoint=3), r"init\.checkpoint` is 3; expected the path"),
+        (dict(checkpoint=[None]), r"init\.checkpoint` is \[None\]; expected the path"),
     ],
 )
 def test_bad_settings_are_named(init: dict, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises((TypeError, ValueError), match=named):
         build(**init)

@@ -313,6 +313,8 @@ def test_the_count_of_steps_is_the_tasks() -> None:
             "two of the name 'entropy'",
         ),
         ([dict(type="SoftRouter", weight=1)], TypeError, "SoftRouter"),
+        ([dict(type=3, weight=1)], TypeError, "has the type 3; expected 'gppf_mm"),
+        (3, ValueError, "is 3; expected a list"),
     ],
 )
 def test_bad_configs_are_named(regularizers: Any, error: type, named: str) -> None:

@@ -12,9 +12,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_names
 
-from ..init import initialise
+from ..init import initialise, read_init
 from ..lego import NormMode, NumUnits, PlacementRule
 from ..network import LegoNetwork
 from ..parts import PartPaths
@@ -98,9 +97,7 @@ class LegoBackbone(BaseModule):
         # The library in which the skeleton's name means this class.
         current = DefaultScope.get_current_instance()
         self._scope = current.scope_name if current else None
-        self._init = dict(init or {})
-        known = ("units", "perturbation", "checkpoint")
-        check_names("backbone.init", self._init, known)
+        self._init = read_init("backbone.init", init)
         self.transfer = (
             read_transfer("backbone.transfer", transfer, (TASK,), single=True)
             if transfer

@@ -73,7 +73,7 @@ def place_parameters(
         {'0.weight': 'lego', '0.bias': 'private', '1.weight': 'private', \
 '1.bias': 'private'}
     """
-    if norm not in _NORM_PLACEMENTS:
+    if norm not in get_args(NormMode):
         raise ValueError(
             f"`lego.norm` is {norm!r}; expected one of {get_args(NormMode)}."
         )
@@ -116,7 +116,12 @@ def check_rules(rules: Sequence[PlacementRule], names: Sequence[str]) -> None:
 
 def _check_pairs(rules: Sequence[PlacementRule]) -> None:
     for rule in rules:
-        if len(rule) != 2 or rule[1] not in get_args(Placement):
+        if (
+            not isinstance(rule, Sequence)
+            or len(rule) != 2
+            or not isinstance(rule[0], str)
+            or rule[1] not in get_args(Placement)
+        ):
             raise ValueError(
                 f"`lego.placement` has the rule {rule!r}; expected a pair "
                 f"(pattern, placement) with a placement of {get_args(Placement)}."

@@ -1,7 +1,7 @@
 """Placements by name: which layers have units, and which are shared instead."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -24,15 +24,23 @@ def find_preset(placement: str | Sequence) -> tuple[Preset, list]:
         The preset, ``'default'`` where none is named, and the rules.
 
     Raises:
-        ValueError: If there is no such preset, or more than one.
+        ValueError: If this is no list, there is no such preset, or more than one.
     """
-    items = [placement] if isinstance(placement, str) else list(placement)
+    items: Any = [placement] if isinstance(placement, str) else placement
+    if not isinstance(items, Sequence):
+        raise ValueError(
+            f"`lego.placement` is {placement!r}; expected one of {get_args(Preset)}, "
+            "or pairs in a list: [('*.layer4.*', 'lego')]."
+        )
     names: list = [item for item in items if isinstance(item, str)]
     for name in names:
         if name not in get_args(Preset):
+            # A single pair without its list has a pattern and a placement.
+            alone = len(items) == len(names) == 2 and name == items[0]
+            pair = tuple(items) if alone else (name, "shared")
             raise ValueError(
                 f"`lego.placement` names the preset {name!r}; expected one of "
-                f"{get_args(Preset)}, or pairs in a list: [({name!r}, 'shared')]."
+                f"{get_args(Preset)}, or pairs in a list: [{pair}]."
             )
     if len(names) > 1:
         raise ValueError(

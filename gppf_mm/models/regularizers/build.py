@@ -30,7 +30,7 @@ def build_regularizers(
             have the same name.
     """
     cfgs = cfgs or ()
-    if isinstance(cfgs, (str, Mapping)) or not all(
+    if not isinstance(cfgs, Sequence) or not all(
         isinstance(cfg, Mapping) and "type" in cfg and "weight" in cfg for cfg in cfgs
     ):
         raise ValueError(
@@ -46,8 +46,9 @@ def build_regularizers(
     built = nn.ModuleList()
     names: set[str] = set()
     for cfg in cfgs:
-        kind = cfg["type"] if inspect.isclass(cfg["type"]) else MODELS.get(cfg["type"])
-        if kind is None or not issubclass(kind, RoutingRegularizer):
+        kind = cfg["type"]
+        kind = kind if inspect.isclass(kind) else MODELS.get(str(kind))
+        if not (inspect.isclass(kind) and issubclass(kind, RoutingRegularizer)):
             raise TypeError(
                 f"`{_WHERE}` has the type {cfg['type']!r}; expected 'gppf_mm."
                 "BalanceLoss', 'gppf_mm.SharingLoss', 'gppf_mm.EntropyLoss' or a "

@@ -64,8 +64,7 @@ def check_units(where: str, units: Sequence[int], num_units: int) -> None:
     Raises:
         ValueError: If they are not such units.
     """
-    listed = isinstance(units, Sequence) and not isinstance(units, str)
-    if not listed or not all(type(unit) is int for unit in units):
+    if not _is_list(units) or not all(type(unit) is int for unit in units):
         raise ValueError(
             f"`{where}` is {units!r}; expected a list of units, such as [0, 1]."
         )
@@ -107,12 +106,21 @@ def check_group_units(
                 )
 
 
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _leaders(tasks: Sequence[str], affinity: Sequence[Sequence[str]]) -> dict[str, str]:
     """Return for each task the one whose draw it starts from."""
     where = "model.lego.router.affinity"
     leaders: dict[str, str] = {}
+    if not _is_list(affinity):
+        raise ValueError(
+            f"`{where}` is {affinity!r}; expected a list of lists of tasks, such as "
+            f"{[list(tasks[:2])]}."
+        )
     for alike in affinity:
-        if isinstance(alike, str) or len(alike) < 2:
+        if not _is_list(alike) or len(alike) < 2:
             raise ValueError(
                 f"`{where}` has the entry {alike!r}; expected lists of at least two "
                 f"tasks, such as {[list(tasks[:2])]}."

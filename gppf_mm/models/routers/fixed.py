@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_tasks
+from gppf_mm.utils.messages import check_mapping, check_tasks
 
 from .base import BaseRouter
 from .first_logits import check_group_units, check_units
@@ -30,6 +30,7 @@ class FixedRouter(BaseRouter):
         seed: Not used: there is no noise. Defaults to 0.
 
     Raises:
+        TypeError: If ``routes`` is no dict.
         ValueError: If a task has no route, or a unit does not exist.
 
     Examples:
@@ -56,7 +57,9 @@ class FixedRouter(BaseRouter):
                     f"routes=dict({self.tasks[0]}=[0])."
                 )
             routes = {task: [0] for task in self.tasks}
-        check_tasks("model.lego.router.routes", routes, self.tasks)
+        where = "model.lego.router.routes"
+        check_mapping(where, routes, f"dict({self.tasks[0]}=[0])")
+        check_tasks(where, routes, self.tasks)
         for task, units in routes.items():
             check_units(f"lego.router.routes.{task}", units, num_units)
         self.routes = {task: tuple(units) for task, units in routes.items()}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gppf_mm.registry import MODELS
 
+from .schedule import is_number
 from .topk import Gradient, TopKRouter
 
 
@@ -29,8 +30,8 @@ class GumbelTopKRouter(TopKRouter):
         seed: Seed of the first logits and of the noise. Defaults to 0.
 
     Raises:
-        ValueError: If a temperature or ``anneal_iters`` is not positive, or the last
-            temperature is above the first.
+        ValueError: If a temperature or ``anneal_iters`` is no positive number, or the
+            last temperature is above the first.
     """
 
     def __init__(
@@ -47,11 +48,16 @@ class GumbelTopKRouter(TopKRouter):
         init_std: float = 0.01,
         seed: int = 0,
     ) -> None:
-        if not 0 < min_temperature <= temperature or anneal_iters < 1:
+        numbers = (temperature, min_temperature, anneal_iters)
+        if (
+            not all(map(is_number, numbers))
+            or not 0 < min_temperature <= temperature
+            or anneal_iters < 1
+        ):
             raise ValueError(
-                f"`lego.router` has temperature={temperature}, min_temperature="
-                f"{min_temperature} and anneal_iters={anneal_iters}; expected "
-                "0 < min_temperature <= temperature and anneal_iters >= 1."
+                f"`lego.router` has temperature={temperature!r}, min_temperature="
+                f"{min_temperature!r} and anneal_iters={anneal_iters!r}; expected "
+                "numbers, 0 < min_temperature <= temperature and anneal_iters >= 1."
             )
         super().__init__(
             tasks,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from gppf_mm.utils.messages import check_number
+from gppf_mm.utils.messages import check_mapping, check_number
 
 from .base import BaseRouter
 from .first_logits import check_group_units, first_logits
@@ -44,6 +44,7 @@ class LearnedRouter(BaseRouter):
         schedules: ``temperature`` and ``noise`` as functions of the iteration.
 
     Raises:
+        TypeError: If ``initial_routes`` are no dict.
         ValueError: If one of these cannot be, or a schedule goes on when routes are
             frozen already.
     """
@@ -77,7 +78,10 @@ class LearnedRouter(BaseRouter):
             "temperature", temperature, "geometric", lambda x: x > 0, "numbers above 0"
         )
         self.add_schedule("noise", noise, "linear", lambda x: x >= 0, "numbers from 0")
-        self.initial_routes = dict(initial_routes or {})
+        initial_routes = initial_routes or {}
+        example = f"dict({self.tasks[0]}=[0])"
+        check_mapping("lego.router.initial_routes", initial_routes, example)
+        self.initial_routes = dict(initial_routes)
         self.logits = nn.ParameterDict()
         shape = (len(self.groups), num_units)
         first = first_logits(

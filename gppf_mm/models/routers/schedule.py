@@ -42,7 +42,7 @@ class Schedule:
         allowed: Callable[[float], bool] | None = None,
         expected: str = "numbers",
     ) -> None:
-        pairs: Any = [(0, value)] if _is_number(value) else value
+        pairs: Any = [(0, value)] if is_number(value) else value
         if not _are_points(pairs) or not all(
             math.isfinite(number) and (allowed is None or allowed(number))
             for _, number in pairs
@@ -82,7 +82,8 @@ class Schedule:
         return self.points[-1][1]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number, and no truth value."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -93,7 +94,7 @@ def _are_points(value: Any) -> bool:
     for pair in value:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             return False
-        if not all(map(_is_number, pair)):
+        if not all(map(is_number, pair)):
             return False
         if not math.isfinite(pair[0]) or int(pair[0]) != pair[0] or pair[0] < 0:
             return False

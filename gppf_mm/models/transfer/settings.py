@@ -1,12 +1,13 @@
 """What a config says about transfer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
 
 FREEZABLE = ("units", "routes", "norms")
+_CHECKPOINT = "work_dirs/NAME/iter_90000.pth"
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,18 @@ def read_transfer(
         single: Whether the model has a single task, a new one. Defaults to False.
 
     Raises:
-        TypeError: If ``new`` or one of its entries is no dict.
+        TypeError: If this, ``new`` or one of its entries is no dict, or ``freeze`` is
+            no list.
         ValueError: If a key is unknown or missing, a task is not the model's, or
             nothing is left to train.
     """
     own = ("route", "norms") if single else ("new",)
+    check_mapping(where, cfg, f"dict(checkpoint={_CHECKPOINT!r})")
     check_names(where, cfg, ("checkpoint", "freeze", *own))
     if not cfg.get("checkpoint"):
         raise ValueError(
             f"`{where}.checkpoint` is missing; expected a checkpoint of a GPPF run, "
-            "such as 'work_dirs/NAME/iter_90000.pth'."
+            f"such as {_CHECKPOINT!r}."
         )
     if single:
         new = {tasks[0]: _read_new(where, {k: cfg[k] for k in own if k in cfg})}
@@ -90,6 +93,11 @@ def read_transfer(
             for task, entry in entries.items()
         }
     freeze = cfg.get("freeze") or ()
+    if not isinstance(freeze, Collection):
+        raise TypeError(
+            f"`{where}.freeze` is {freeze!r}; expected a list of what is not trained, "
+            f"of {FREEZABLE}, such as ['units']."
+        )
     freeze = (freeze,) if isinstance(freeze, str) else tuple(freeze)
     check_names(f"{where}.freeze", freeze, FREEZABLE)
     if "units" in freeze and not new:

@@ -114,8 +114,10 @@ def test_first_matching_rule_wins() -> None:
         ([("*", "private"), ("layer9.*", "private")], "layer9"),
         ([("conv1.*", "personal")], "personal"),
         ([("conv1.*",)], "conv1"),
+        ([3], "rule 3; expected a pair"),
+        ([(3, "shared")], r"rule \(3, 'shared'\); expected a pair"),
+        ([{"conv1.*": "shared", "bn1.*": "lego"}], "expected a pair"),
     ],
-    ids=["no_match", "no_match_behind_a_match", "no_such_placement", "no_pair"],
 )
 def test_bad_rule_is_an_error(rules: list, named: str) -> None:
     names = [name for name, _ in BACKBONES["resnet"]().named_parameters()]

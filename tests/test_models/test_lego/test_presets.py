@@ -85,7 +85,9 @@ def test_a_preset_stands_alone_or_among_rules_which_win() -> None:
     ("placement", "named"),
     [
         ("stem", "'stem'.*'shared_stem'"),
-        (("*.bn*", "shared"), r"'\*\.bn\*'.*pairs"),
+        (("*.bn*", "private"), r"'\*\.bn\*'.*pairs.*: \[\('\*\.bn\*', 'private'\)\]"),
+        (3, r"is 3; expected .*'shared_stem'.*pairs in a list"),
+        (None, "is None; expected"),
         (["conv", "ffn"], r"\['conv', 'ffn'\].*one at most"),
     ],
 )

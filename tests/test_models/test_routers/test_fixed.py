@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from gppf_mm.models import FixedRouter
@@ -35,10 +37,11 @@ def test_one_unit_needs_no_routes() -> None:
             r"routes\.det` is \[0, 3\].*0 to 2.*num_units` is 3",
         ),
         (dict(det=[-1], seg=[1]), r"routes\.det` is \[-1\]"),
+        ([[0], [1]], r"router\.routes` is \[\[0\], \[1\]\]; expected a dict"),
         (dict(det=0, seg=[1]), r"routes\.det` is 0; expected a list"),
         (dict(det=["1"], seg=[1]), r"routes\.det` is \['1'\]; expected a list"),
     ],
 )
-def test_bad_routes_are_errors(routes: dict | None, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+def test_bad_routes_are_errors(routes: Any, named: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=named):
         FixedRouter(TASKS, GROUPS, 3, routes=routes)

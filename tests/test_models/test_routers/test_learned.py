@@ -148,6 +148,8 @@ def test_gradients_of_several_backward_passes_add_up(kind: str) -> None:
         ("gumbel", dict(temperature=0.0), ["temperature=0.0"]),
         ("gumbel", dict(min_temperature=2.0), ["min_temperature=2.0"]),
         ("gumbel", dict(anneal_iters=0), ["anneal_iters=0"]),
+        ("gumbel", dict(anneal_iters=None), ["anneal_iters=None", "expected"]),
+        ("gumbel", dict(anneal_iters="10"), ["anneal_iters='10'", "expected"]),
     ],
 )
 def test_settings_that_cannot_work(kind: str, options: dict, named: list[str]) -> None:

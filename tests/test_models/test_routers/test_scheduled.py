@@ -199,6 +199,10 @@ def test_initial_routes_are_the_first_plan_and_can_be_left() -> None:
         (dict(affinity=[["det", "sge"]]), r"affinity` .*'sge'.*mean 'seg'"),
         (dict(affinity=["det", "seg"]), r"affinity` has the entry 'det'"),
         (dict(affinity=[["det"]]), r"affinity` has the entry \['det'\]"),
+        (dict(affinity=[3]), r"affinity` has the entry 3; expected lists"),
+        (dict(affinity=3), r"affinity` is 3; expected a list of lists of tasks"),
+        (dict(affinity="det"), r"affinity` is 'det'; expected a list of lists"),
+        (dict(initial_routes=[[0]]), r"initial_routes` is \[\[0\]\]; expected a dict"),
         (dict(affinity=[["det", "seg"], ["seg", "cls"]]), r"'seg' twice"),
         (dict(initial_routes=dict(dett=[0])), r"initial_routes`.*mean 'det'"),
         (dict(initial_routes=dict(det=[4])), r"initial_routes\.det` is \[4\].*0 to 3"),
@@ -210,7 +214,7 @@ def test_initial_routes_are_the_first_plan_and_can_be_left() -> None:
     ],
 )
 def test_settings_that_cannot_work(options: dict, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises((TypeError, ValueError), match=named):
         topk(**options)
 
 

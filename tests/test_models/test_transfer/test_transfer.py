@@ -269,6 +269,10 @@ def test_refusals_name_key_and_remedy(checkpoint: str, tmp_path: Path) -> None:
     assert "Did you mean 'shop'" in message
     for entries in (["shop"], "shop", dict(shop="cls")):
         assert "expected" in refusal(checkpoint, new=entries)
+    message = refusal(checkpoint, new=FROZEN, freeze=True)
+    assert "transfer.freeze` is True; expected a list" in message
+    with pytest.raises(TypeError, match=r"transfer` is 'x\.pth'.*dict\(checkpoint="):
+        build_gppf(GUMBEL, lego=dict(transfer="x.pth"))
     message = refusal(checkpoint, new={}, freeze="units")
     assert "nothing would be trained" in message
     routes = {task: [0] for task in (*TASKS, "shop")}
