@@ -63,6 +63,16 @@ def test_every_layer_has_the_units_of_its_stage(norm: str, group: str) -> None:
     assert len(bank.lego_names) == (60 if norm == "unit" else 20)
 
 
+@pytest.mark.parametrize("share", [("backbone", "neck"), ("neck", "backbone")])
+def test_a_list_is_the_backbones_in_any_order_of_share(share: tuple[str, ...]) -> None:
+    cfgs = task_configs(WIDTH)
+    bank = build_gppf(ROUTERS["top2"], K, cfgs, share=share).network.bank
+    for name in bank.lego_names:
+        expected = K[-1] if name.startswith("neck.") else UNITS[stage_of(name)]
+        assert len(bank.units(name)) == expected, name
+    assert any(name.startswith("neck.") for name in bank.lego_names)
+
+
 @every_router
 @pytest.mark.parametrize("norm", ["private", "unit"])
 def test_gradients_reach_the_active_units_alone(router: dict, norm: str) -> None:

@@ -19,7 +19,8 @@ def count_units(
             backbone, in its order; or a list of pairs ``(pattern, K)`` with shell-style
             patterns over the groups' names, such as ``backbone.layer4*``, of which the
             first that matches counts. With one for each stage, shared parts besides the
-            backbone have as many units as its last stage (our choice).
+            backbone have as many units as its last stage (our choice). The backbone is
+            the part of that name, or else the first.
         groups: The routing group of each lego parameter, by name, in the network's
             order.
         stages: The stage of each of them, likewise.
@@ -51,7 +52,9 @@ def _by_stage(
 ) -> dict[str, int]:
     for index, number in enumerate(numbers):
         _check(number, f"num_units[{index}]")
-    backbone = next(iter(groups), "").partition(".")[0]
+    parts = dict.fromkeys(group.partition(".")[0] for group in groups.values())
+    # Other parts may come before it, and a network of one part may have any name.
+    backbone = "backbone" if "backbone" in parts else next(iter(parts), "")
     found = [
         stage
         for stage in dict.fromkeys(stages.values())

@@ -33,6 +33,22 @@ def test_a_list_counts_for_the_stages_in_order(by: str) -> None:
         assert count == (5 if part == "neck" else numbers[stage]), group
 
 
+def test_a_list_is_the_backbones_wherever_it_comes() -> None:
+    def neck_first(names: dict[str, str]) -> dict[str, str]:
+        return dict(sorted(names.items(), key=lambda item: item[0] < "neck"))
+
+    groups, stages = resnet("block")
+    after = count_units([1, 2, 3, 4, 5], groups, stages)
+    before = count_units([1, 2, 3, 4, 5], neck_first(groups), neck_first(stages))
+    assert next(iter(before)) == "neck.fpn"
+    assert before == after
+    with pytest.raises(ValueError, match=r"5 stages of the backbone .*layer4\. Give"):
+        count_units([4], neck_first(groups), neck_first(stages))
+    # A network of one part, under any name.
+    alone = {"net.0.weight": "net.0", "net.1.weight": "net.1"}
+    assert count_units([1, 4], alone, alone) == {"net.0": 1, "net.1": 4}
+
+
 def test_the_first_pattern_that_matches_counts() -> None:
     groups, stages = resnet("block")
     patterns = [("*.layer4.0", 6), ["backbone.layer4*", 8], ("*", 2)]
