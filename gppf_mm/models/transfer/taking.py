@@ -11,6 +11,7 @@ from gppf_mm.utils.loading import state_differences
 
 from ..network import LegoNetwork
 from ..parts import PartPaths
+from ..routers import LearnedRouter
 from .comparing import compare_routers
 from .settings import Transfer
 from .source import TrainedRun
@@ -139,9 +140,8 @@ def _take_route(
     for name, value in own.items():
         other = ".".join(like if part == task else part for part in name.split("."))
         found = run.network.get(f"router.{other}")
-        # The groups of parts that only the run shares come after the others.
         if found is not None and found.dim() and value.dim():
-            found = found[: value.shape[0]]
+            found = _in_common(found, value, network)
         if found is None or found.shape != value.shape:
             text = "nothing" if found is None else f"shape {tuple(found.shape)}"
             raise ValueError(
@@ -150,6 +150,18 @@ def _take_route(
                 "learns routes, with the `group` and the units of that run."
             )
         value.copy_(found)
+
+
+def _in_common(found: Tensor, value: Tensor, network: LegoNetwork) -> Tensor:
+    """Leave out what a run's route has for parts that only the run shares.
+
+    Their groups come after the others. Units that only they have are the last columns
+    of learned logits: the banks are the same, so that no group in common has them.
+    """
+    found = found[: value.shape[0]]
+    if isinstance(network.router, LearnedRouter) and found.dim() == 2:
+        found = found[:, : value.shape[1]]
+    return found
 
 
 def _warn_of_still_routes(network: LegoNetwork, transfer: Transfer) -> None:

@@ -251,6 +251,34 @@ def test_a_lego_backbone_has_the_features_of_the_task(
     assert model.backbone.network.router.logits["task"].grad.abs().max() > 0
 
 
+SOFT = dict(type="gppf_mm.SoftRouter", init_std=1.0)
+
+
+@pytest.mark.parametrize("neck_units", [2, 6])
+@pytest.mark.parametrize("router", [GUMBEL, SOFT], ids=["gumbel", "soft"])
+def test_a_backbone_leaves_a_neck_of_more_units_behind(
+    tmp_path: Path, neck_units: int, router: dict
+) -> None:
+    torch.manual_seed(0)
+    units, share = [("neck.*", neck_units), ("*", 4)], ("backbone", "neck")
+    run = build_gppf(router, num_units=units, lego=PARTED, share=share)
+    train(run, [batches(0)])
+    path = str(tmp_path / "run.pth")
+    torch.save(dict(state_dict=run.state_dict(), meta={}), path)
+    new = transferred(path, old=(), router=router, new=dict(shop=dict(route="det")))
+    assert torch.equal(features(new, "shop"), features(run, "det"))
+    backbone = dict(type="gppf_mm.LegoBackbone", num_units=4, router=router)
+    backbone.update(transfer=dict(checkpoint=path, route="cls"))
+    cfg = task_configs()["cls"]
+    stock = MODELS.build(
+        ConfigDict(cfg, backbone=backbone | {"skeleton": cfg["backbone"]})
+    )
+    stock.init_weights()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert torch.equal(stock.eval().backbone(images)[-1], features(run, "cls"))
+
+
 def refusal(checkpoint: str, **settings: Any) -> str:
     with pytest.raises((TypeError, ValueError, FileNotFoundError)) as error:
         transferred(checkpoint, **settings)
