@@ -183,16 +183,20 @@ class GPPF(SIMTModel):
 
         See `initialise` and `read_transfer`.
         """
-        initialise(self.network, self.tasks, self._task_cfgs, self.paths, **self._init)
+        tasks, taken = dict(self.tasks.items()), None
         if self.transfer is not None:
+            # First, so that no pretrained weights are read only to be replaced.
             parts = self._parts()
             private = {
                 task: nn.ModuleDict(parts[task]).state_dict()
                 for task in self.transfer.new
             }
-            run = take_over(self.network, self.transfer, private, self.paths)
-            old = {t: m for t, m in self.tasks.items() if t not in self.transfer.new}
+            run, taken = take_over(self.network, self.transfer, private, self.paths)
+            old = {t: m for t, m in tasks.items() if t not in self.transfer.new}
             take_tasks(old, run)
+            tasks = {t: m for t, m in tasks.items() if t not in old}
+        cfgs, paths = self._task_cfgs, self.paths
+        initialise(self.network, tasks, cfgs, paths, taken=taken, **self._init)
         self._is_init = True
 
     def train(self, mode: bool = True) -> "GPPF":

@@ -1,21 +1,18 @@
 """First values of the bank and of the tasks' own parameters."""
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import torch
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import check_mapping, check_names, check_number
 
 from .network import LegoNetwork
 from .parts import PartPaths
 from .pretrained import read_pretrained
+from .stock_values import copy_values, draw_values, own_names
 
 UnitInit = Literal["equal", "independent"]
 State = Mapping[str, Tensor]
@@ -46,6 +43,7 @@ def initialise(
     units: UnitInit = "equal",
     perturbation: float = 0.01,
     checkpoint: str | Sequence[str] | None = None,
+    taken: Mapping[str, Collection[str]] | None = None,
 ) -> None:
     """Initialise the bank's units and each task's own parameters.
 
@@ -70,6 +68,10 @@ def initialise(
             units take in turn: unit i the file i modulo their number. What is shared
             takes the first; what a task has of its own, the file of the unit that
             weighs most in its route there (our choice). Defaults to None.
+        taken: After a transfer, which of their own values the tasks have taken over, by
+            the bank's names. They stay, as does the bank, which has all of its values,
+            and pretrained weights of a recipe that would be for these alone are not
+            read. Defaults to None, no transfer.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -84,27 +86,43 @@ def initialise(
         )
     check_number("model.lego.init.perturbation", perturbation)
     files = read_pretrained(checkpoint, network)
-    parts = {name.partition(".")[0] for file in files for name in file}
+    parts = _parts(*files)
     bank = network.bank
     names = {*bank.lego_names, *bank.shared_names, *network.statistics.names}
+    if taken is not None:
+        for task, model in tasks.items():
+            known = taken.get(task, ())
+            missing = own_names(model, paths[task]) - set(known)
+            if missing:
+                spared = _parts(names) - _parts(missing)
+                values = draw_values(task_cfgs[task], paths[task], parts, spared)
+                own = _pretrained(values, files, network.leading_units(task))
+                copy_values(values | own, model, paths[task], known)
+        return
     first: dict[str, Tensor] = {}
     sources = []
     for task, model in tasks.items():
-        values = _draw(task_cfgs[task], paths[task], parts)
+        values = draw_values(task_cfgs[task], paths[task], parts)
         new = {name: values[name] for name in values.keys() & (names - first.keys())}
         if new:
             sources.append(task)
         first |= new
         own = _pretrained(values, files, network.leading_units(task))
-        _copy_values(values | own, model, paths[task])
+        copy_values(values | own, model, paths[task])
     starts = files or [{}]
     draws: list[State] = [ChainMap(file, first) for file in starts]
     if units == "independent" and not all(names <= file.keys() for file in starts):
         del draws[1:]
         for index in range(1, bank.num_units):
-            again = [_draw(task_cfgs[task], paths[task], parts) for task in sources]
+            again = [
+                draw_values(task_cfgs[task], paths[task], parts) for task in sources
+            ]
             draws.append(ChainMap(starts[index % len(starts)], *again))
     network.fill(draws, perturbation)
+
+
+def _parts(*names: Iterable[str]) -> set[str]:
+    return {name.partition(".")[0] for some in names for name in some}
 
 
 def _pretrained(
@@ -124,45 +142,3 @@ def _pretrained(
         if other is not None and other.shape == value.shape:
             found[name] = other
     return found
-
-
-@torch.no_grad()
-def _copy_values(values: State, model: nn.Module, paths: PartPaths) -> None:
-    """Copy a stock model's values as they are.
-
-    ``load_state_dict`` would run the hooks for files of another version or size, which
-    leave out or change values (the tables of Swin V2, the statistics of `ConvAWS`).
-    """
-    for name, value in model.state_dict().items():
-        if torch.is_tensor(value):
-            value.copy_(values[paths.to_bank(name)])
-
-
-class _Quiet(BaseModule):
-    """Initialises a model without MMEngine's log line for every parameter."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def _dump_init_info(self) -> None:
-        pass
-
-
-def _draw(
-    cfg: ConfigDict, paths: PartPaths, pretrained_parts: set[str]
-) -> dict[str, Tensor]:
-    """Initialise a fresh stock model and return all its values, by the bank's names.
-
-    A recipe's own pretrained weights are left out for the parts that get others.
-    """
-    cfg = deepcopy(cfg)
-    for part in pretrained_parts & cfg.keys():
-        cfg.pop("pretrained", None)
-        # A neck may be a list of modules.
-        for module in cfg[part] if isinstance(cfg[part], list) else [cfg[part]]:
-            module.pop("pretrained", None)
-            module["init_cfg"] = None
-    model = MODELS.build(cfg)
-    _Quiet(model).init_weights()
-    return {paths.to_bank(name): value for name, value in model.state_dict().items()}

@@ -126,6 +126,12 @@ class LegoBackbone(BaseModule):
         Raises:
             ValueError: If ``init_cfg`` names a file that is none of a `LegoBackbone`.
         """
+        taken = None
+        if self.transfer is not None:
+            # First, so that no pretrained weights are read only to be replaced.
+            state = self.skeleton.state_dict()
+            private = {f"{_PART}.{name}": value for name, value in state.items()}
+            taken = take_over(self.network, self.transfer, {TASK: private}, {})[1]
         holder = dict(type=_Holder, backbone=self._skeleton_cfg)
         with DefaultScope.overwrite_default_scope(self._scope):
             initialise(
@@ -133,12 +139,9 @@ class LegoBackbone(BaseModule):
                 {TASK: nn.ModuleDict({_PART: self.skeleton})},
                 {TASK: ConfigDict(holder)},
                 {TASK: PartPaths()},
+                taken=taken,
                 **self._init,
             )
-        if self.transfer is not None:
-            state = self.skeleton.state_dict()
-            private = {f"{_PART}.{name}": value for name, value in state.items()}
-            take_over(self.network, self.transfer, {TASK: private}, {})
         if self.init_cfg:
             check_own_file(self, self.init_cfg)
             initialize(self, self.init_cfg)

@@ -25,7 +25,7 @@ def take_over(
     transfer: Transfer,
     private: Mapping[str, Values],
     paths: Mapping[str, PartPaths],
-) -> TrainedRun:
+) -> tuple[TrainedRun, dict[str, frozenset[str]]]:
     """Give a shared network the bank, and its tasks the routes, of a trained run.
 
     Args:
@@ -36,7 +36,7 @@ def take_over(
         paths: Where the run's tasks have the shared parts, if not under their names.
 
     Returns:
-        The run.
+        The run, and the names of the private values that each new task took from it.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -56,10 +56,12 @@ def take_over(
             if network.origins is not None:
                 network.origins.set(task, run.position(like))
     _warn_of_still_routes(network, transfer)
-    for task, new in transfer.new.items():
-        if new.norms is not None:
-            _take_norms(private[task], run, new.norms, paths.get(new.norms), where)
-    return run
+    taken = {
+        task: _take_norms(private[task], run, new.norms, paths.get(new.norms), where)
+        for task, new in transfer.new.items()
+        if new.norms is not None
+    }
+    return run, taken
 
 
 @torch.no_grad()
@@ -191,21 +193,22 @@ def _warn(message: str) -> None:
 
 def _take_norms(
     values: Values, run: TrainedRun, like: str, paths: PartPaths | None, where: str
-) -> None:
+) -> frozenset[str]:
     found = run.of_task(like)
     to_stock = (paths or PartPaths()).to_stock
-    taken = 0
+    taken = set()
     for name, value in values.items():
         other = found.get(to_stock(name))
         if other is not None and other.shape == value.shape:
             value.copy_(other)
-            taken += 1
+            taken.add(name)
     if values and not taken:
         raise ValueError(
             f"`{where}.norms` is {like!r}, but {run.path!r} has none of that task's "
             f"values under these names, {next(iter(values))!r} for one. Set "
             "`norms=None`, to start from the recipe's."
         )
+    return frozenset(taken)
 
 
 def _of_all(state: Values) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from tests.stand_ins import (
     TASKS,
     batches,
     build_gppf,
+    build_stock,
     loss_of,
     predictions,
     task_configs,
@@ -249,6 +250,87 @@ def test_a_lego_backbone_has_the_features_of_the_task(
     bank = model.backbone.network.bank
     assert all(parameter.grad is None for parameter in bank.parameters())
     assert model.backbone.network.router.logits["task"].grad.abs().max() > 0
+
+
+ABSENT = dict(type="Pretrained", checkpoint="absent.pth")
+
+
+def test_weights_that_the_transfer_replaces_are_not_read(
+    trained: GPPF, checkpoint: str
+) -> None:
+    """Nor need they be there: by a backbone's `init_cfg`, or mmseg's `pretrained`."""
+    cfgs = task_configs()
+    tasks = cfgs | {f"new_{task}": cfg for task, cfg in task_configs().items()}
+    for task, cfg in tasks.items():
+        if task.endswith("seg"):
+            cfg["pretrained"] = "absent.pth"
+        else:
+            cfg["backbone"]["init_cfg"] = ABSENT
+    new = {f"new_{task}": dict(route=task) for task in TASKS}
+    lego = PARTED | dict(transfer=dict(checkpoint=checkpoint, new=new))
+    model = build_gppf(GUMBEL, tasks=tasks, lego=lego)
+    for task in TASKS:
+        assert torch.equal(features(model, f"new_{task}"), features(trained, task))
+    # What the run does not have starts as the recipe says.
+    assert model.tasks.new_cls.head.fc.weight.std().item() == pytest.approx(
+        0.01, rel=0.2
+    )
+    assert not model.tasks.new_cls.head.fc.bias.any()
+    assert torch.equal(model.tasks.cls.head.fc.weight, trained.tasks.cls.head.fc.weight)
+
+
+def recipe_file(folder: Path) -> tuple[str, dict[str, Tensor]]:
+    path = folder / "recipe.pth"
+    state = build_stock("cls").backbone.state_dict()
+    state = {
+        k: torch.rand_like(v) if "bn" in k and "num" not in k else v
+        for k, v in state.items()
+    }
+    torch.save(state, path)
+    return str(path), state
+
+
+def test_private_values_that_the_run_does_not_give_are_the_recipes(
+    trained: GPPF, checkpoint: str, tmp_path: Path
+) -> None:
+    path, state = recipe_file(tmp_path)
+    tasks = task_configs() | dict(shop=task_configs()["cls"])
+    for cfg in tasks.values():
+        cfg["backbone"]["init_cfg"] = ABSENT
+    tasks["shop"]["backbone"]["init_cfg"] = dict(ABSENT, checkpoint=path)
+    new = dict(shop=dict(route="cls", norms=None))
+    lego = PARTED | dict(transfer=dict(checkpoint=checkpoint, new=new))
+    model = build_gppf(GUMBEL, tasks=tasks, lego=lego)
+    for name in ("bn1.weight", "layer3.0.bn2.running_var"):
+        own = model.tasks.shop.backbone.state_dict()[name]
+        assert torch.equal(own, state[name]), name
+    for name, value in trained.network.bank.state_dict().items():
+        assert torch.equal(model.network.bank.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("norms", ["cls", None])
+def test_a_lego_backbone_reads_its_skeletons_file_for_norms_alone(
+    trained: GPPF, checkpoint: str, tmp_path: Path, norms: str | None
+) -> None:
+    path, state = recipe_file(tmp_path)
+    cfg = task_configs()["cls"]
+    init_cfg = ABSENT if norms else dict(ABSENT, checkpoint=path)
+    backbone = MODELS.build(
+        dict(
+            type="gppf_mm.LegoBackbone",
+            skeleton=dict(cfg["backbone"], _scope_="mmpretrain", init_cfg=init_cfg),
+            num_units=4,
+            router=GUMBEL,
+            transfer=dict(checkpoint=checkpoint, route="cls", norms=norms),
+        )
+    )
+    backbone.init_weights()
+    expected = trained.tasks.cls.backbone.state_dict() if norms else state
+    own = backbone.skeleton.state_dict()
+    assert "layer3.0.bn2.running_var" in own
+    assert all(torch.equal(value, expected[name]) for name, value in own.items())
+    for name, value in trained.network.bank.state_dict().items():
+        assert torch.equal(backbone.network.bank.state_dict()[name], value), name
 
 
 SOFT = dict(type="gppf_mm.SoftRouter", init_std=1.0)
