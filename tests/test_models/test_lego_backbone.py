@@ -20,7 +20,14 @@ from torch.utils.data import Dataset
 from gppf_mm.models import LegoBackbone
 from gppf_mm.registry import MODELS
 from tests.ranks import on_ranks
-from tests.stand_ins import batches, build_stock, loss_of, relative_error, task_configs
+from tests.stand_ins import (
+    batches,
+    build_gppf,
+    build_stock,
+    loss_of,
+    relative_error,
+    task_configs,
+)
 
 HARD = dict(type="gppf_mm.FixedRouter")
 TOP2 = dict(type="gppf_mm.TopKRouter", k=2, init_std=1.0)
@@ -253,10 +260,18 @@ class _Images(Dataset):
         return dict(inputs=batch["inputs"][0], data_samples=batch["data_samples"][0])
 
 
-def run(folder: Path, max_iters: int, resume: bool = False) -> nn.Module:
+GUMBEL = dict(type="gppf_mm.GumbelTopKRouter", k=2, anneal_iters=6)
+
+
+def run(
+    folder: Path,
+    max_iters: int,
+    resume: bool = False,
+    router: dict = GUMBEL,
+    transfer: dict | None = None,
+) -> nn.Module:
     """Train with MMEngine's own runner."""
-    gumbel = dict(type="gppf_mm.GumbelTopKRouter", k=2, anneal_iters=6)
-    cfg = config("cls", gumbel, 4, init=PARTED)
+    cfg = config("cls", router, 4, init=PARTED, transfer=transfer)
     runner = Runner(
         model=cfg,
         work_dir=str(folder),
@@ -293,6 +308,26 @@ def test_a_stock_run_resumes_bit_by_bit(tmp_path: Path) -> None:
     found = resumed.state_dict()
     for name, value in whole.state_dict().items():
         assert torch.equal(found[name], value), name
+
+
+def test_a_stock_run_resumes_without_the_source_of_its_transfer(tmp_path: Path) -> None:
+    """With `transfer` removed, where nothing is frozen and no schedule moves."""
+    source = tmp_path / "gppf.pth"
+    torch.save(
+        dict(state_dict=build_gppf(TOP2, lego=dict(init=PARTED)).state_dict()), source
+    )
+    transfer = dict(checkpoint=str(source), route="cls")
+    whole = run(tmp_path / "whole", 4, router=TOP2, transfer=transfer).state_dict()
+    run(tmp_path / "parted", 2, router=TOP2, transfer=transfer)
+    source.unlink()
+    with pytest.raises(FileNotFoundError, match=r"backbone\.transfer\.checkpoint"):
+        run(tmp_path / "parted", 3, resume=True, router=TOP2, transfer=transfer)
+    found = run(tmp_path / "parted", 4, resume=True, router=TOP2).state_dict()
+    assert whole.keys() - found.keys() == {
+        f"backbone.network.origins.{name}" for name in ("steps", "moves")
+    }
+    for name, value in found.items():
+        assert torch.equal(value, whole[name]), name
 
 
 def _train_on_rank(rank: int) -> dict[str, Tensor]:
