@@ -25,6 +25,7 @@ from .building import (
 from .class_checks import check_classes
 from .intervals import validation_intervals
 from .pool_options import pool_options
+from .routing_schedules import late_schedules
 
 
 @LOOPS.register_module()
@@ -125,6 +126,9 @@ class SIMTTrainLoop(BaseLoop):
         Returns:
             The trained model.
         """
+        late = late_schedules(unwrap(self.runner.model), self._max_iters)
+        if late is not None:
+            self.runner.logger.warning(late)
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         if self._iter:

@@ -1,0 +1,85 @@
+"""Schedules that end after the run."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.registry import RUNNERS
+
+from gppf_mm.engine.runner.routing_schedules import late_schedules
+from gppf_mm.models.origins import StepOrigins
+from tests.runs import make_tiny_toy, tiny_config
+from tests.tiny_tasks import HARD, NAMES, build_tiny
+
+ITERS = 20
+
+
+def warning(**router: object) -> str | None:
+    router.setdefault("type", "TopKRouter")
+    router.setdefault("k", 2)
+    return late_schedules(build_tiny(router), ITERS)
+
+
+@pytest.mark.parametrize(
+    ("router", "named"),
+    [
+        (dict(k=[(0, 4), (45, 3)]), ["router.k` at iteration 45"]),
+        # A number that changes when the run is over never changes.
+        (dict(k=[(0, 4), (ITERS, 3)]), [f"router.k` at iteration {ITERS}"]),
+        (dict(freeze_at=ITERS), [f"router.freeze_at` at iteration {ITERS}"]),
+        (dict(temperature=[(0, 4), (21, 1)]), ["router.temperature` at iteration 21"]),
+        (
+            dict(noise=[(0, 1), (30, 0)], freeze_at=40),
+            ["router.noise` at iteration 30", "router.freeze_at` at iteration 40"],
+        ),
+        (
+            dict(type="GumbelTopKRouter", anneal_iters=50),
+            ["router.anneal_iters` at iteration 50, and"],
+        ),
+    ],
+)
+def test_what_comes_after_the_run_is_named(router: dict, named: list[str]) -> None:
+    found = warning(**router)
+    assert found is not None
+    assert f"`train_cfg.max_iters` is {ITERS}." in found
+    assert all(f"`model.lego.{text}" in found for text in named)
+    assert "temperature" not in found or "temperature" in router
+
+
+@pytest.mark.parametrize(
+    "router",
+    [
+        {},
+        dict(k=[(0, 4), (ITERS - 1, 3)], freeze_at=ITERS - 1),
+        dict(temperature=[(0, 4), (ITERS, 1)]),
+        dict(type="GumbelTopKRouter", anneal_iters=ITERS),
+    ],
+)
+def test_what_ends_with_the_run_is_silent(router: dict) -> None:
+    assert warning(**router) is None
+
+
+def test_routers_without_schedules_are_silent() -> None:
+    assert late_schedules(build_tiny(HARD, num_units=1), ITERS) is None
+
+
+def test_a_task_that_was_trained_before_goes_on_from_there() -> None:
+    model = build_tiny(dict(type="TopKRouter", k=[(0, 4), (45, 3)]))
+    origins = model.network.origins = StepOrigins(NAMES, kept=NAMES[:1])
+    origins.set("two", 40)
+    # The first task stands still, as it shall; the third begins.
+    assert "is 20. " in (late_schedules(model, ITERS) or "")
+    origins.set("three", 22)
+    assert "is 20 (the schedules come to 42)" in (late_schedules(model, ITERS) or "")
+    origins.set("three", 26)
+    assert late_schedules(model, ITERS) is None
+
+
+def test_a_run_says_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make_tiny_toy(tmp_path))
+    options = {"model.lego.router.freeze_at": 45, "train_cfg.max_iters": 2}
+    cfg = tiny_config(tmp_path / "run", {**options, "val_cfg": None})
+    for key in ("val_dataloader", "val_evaluator"):
+        cfg[key] = None
+    RUNNERS.build(cfg).train()
+    (log,) = (tmp_path / "run").glob("*/*.log")
+    assert log.read_text().count("`model.lego.router.freeze_at` at iteration 45") == 1
