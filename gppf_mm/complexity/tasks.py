@@ -119,6 +119,9 @@ def _build(cfg: Config, seed: int) -> GPPF:
         model_cfg.tasks[task] = without_weights(stock)
     seed_everything(seed)
     model: GPPF = MODELS.build(model_cfg).eval()
+    # Tasks that a transfer keeps stand where their run has ended, which is not known
+    # before it is read: they are measured where the others are.
+    model.network.origins = None
     # What is trained for: `k` may fall until then.
     last = (cfg.get("train_cfg") or {}).get("max_iters", 1)
     model.network.set_step(last - 1)

@@ -56,8 +56,8 @@ def test_a_task_costs_what_its_stock_model_costs(make: Callable[[], dict]):
 
 
 def test_as_many_units_are_active_as_at_the_end_of_the_training():
-    def active(k: object, **rest: object) -> int:
-        lego = dict(num_units=4, router=dict(TOP2, k=k))
+    def active(k: object, lego: dict | None = None, **rest: object) -> int:
+        lego = dict(num_units=4, router=dict(TOP2, k=k), **(lego or {}))
         model = dict(type="GPPF", tasks=task_configs(), lego=lego)
         found = measure_tasks(Config(dict(model=model, **rest)), shape=(32, 32))
         return found.tasks["cls"].active
@@ -65,6 +65,10 @@ def test_as_many_units_are_active_as_at_the_end_of_the_training():
     falling = [(0, 4), (5, 1)]
     assert active(falling, train_cfg=dict(max_iters=6)) == active(1) < active(4)
     assert active(falling, train_cfg=dict(max_iters=5)) == active(4)
+    # One that a transfer keeps too, whose run is not read.
+    transfer = dict(checkpoint="run.pth", new=dict(det=None), freeze="units")
+    kept = active(falling, dict(transfer=transfer), train_cfg=dict(max_iters=6))
+    assert kept == active(1)
 
 
 class Attention(nn.Module):
