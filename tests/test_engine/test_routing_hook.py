@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
 
 from gppf_mm.analysis import ROUTE_FILE, read_history, read_routes
 from gppf_mm.engine.hooks import RoutingHook
 from gppf_mm.engine.runner import SIMTRunner
+from gppf_mm.registry import MODELS
 from tests.runs import make_tiny_toy, tiny_config
-from tests.stand_ins import build_gppf
+from tests.stand_ins import build_gppf, task_configs
 
 ITERATIONS = 6
 OPTIONS = {
@@ -94,6 +96,19 @@ def test_figures_go_to_tensorboard(whole: SIMTRunner):
         assert [event.step for event in found] == [4, 6]
         assert min(found[0].width, found[0].height) > 200
     assert not list(Path(whole.log_dir).rglob("*.png"))
+
+
+def test_a_stock_run_is_refused(tmp_path: Path):
+    """A LegoBackbone has a network below the stock model, and one task."""
+    stock = task_configs()["cls"]
+    lego = dict(num_units=2, router=dict(type="SoftRouter"))
+    skeleton = stock["backbone"]
+    stock["backbone"] = dict(type="gppf_mm.LegoBackbone", skeleton=skeleton, **lego)
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(stock)
+    runner = SimpleNamespace(iter=0, max_iters=2, work_dir=tmp_path, model=model)
+    with pytest.raises(TypeError, match=r"RoutingHook.*ImageClassifier.*a SIMT run"):
+        RoutingHook().before_train(runner)
 
 
 def test_a_file_that_cannot_be_written_does_not_end_the_run(

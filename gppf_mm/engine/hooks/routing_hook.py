@@ -10,6 +10,7 @@ from mmengine.visualization import LocalVisBackend
 
 from gppf_mm.analysis import ROUTE_FILE, RouteFile, Routes, read_routes
 from gppf_mm.engine.runner.building import unwrap
+from gppf_mm.models import GPPF
 from gppf_mm.registry import HOOKS
 from gppf_mm.visualization import affinity_map, routing_map, to_array, usage_map
 
@@ -59,7 +60,19 @@ class RoutingHook(Hook):
         self._intervals = (1, 0)
 
     def before_train(self, runner: Runner) -> None:
-        """Begin the file, or drop what a resumed run will note again."""
+        """Begin the file, or drop what a resumed run will note again.
+
+        Raises:
+            TypeError: If the model is of a single task.
+        """
+        model = unwrap(runner.model)
+        if not isinstance(model, GPPF):
+            raise TypeError(
+                "The hooks have a RoutingHook, which notes the routes of several "
+                f"tasks, and `model` is a {type(model).__name__}; expected a SIMT run, "
+                "runner_type='gppf_mm.SIMTRunner' with model=dict(type='gppf_mm.GPPF', "
+                "tasks=...). Take the hook out: a LegoBackbone has one task."
+            )
         if not is_main_process():
             return
         self._intervals = (
@@ -71,7 +84,7 @@ class RoutingHook(Hook):
         if not _draws(runner):
             self._intervals = (self._intervals[0], 0)
         self._file = RouteFile(Path(runner.work_dir, ROUTE_FILE))
-        routes = read_routes(unwrap(runner.model))
+        routes = read_routes(model)
         try:
             self._file.start(routes, runner.iter)
         except OSError as error:
