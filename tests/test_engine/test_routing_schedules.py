@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.registry import RUNNERS
 
-from gppf_mm.engine.runner.routing_schedules import late_schedules
+from gppf_mm.engine.runner.routing_schedules import late_schedules, restarted_schedules
 from gppf_mm.models.origins import StepOrigins
 from tests.runs import make_tiny_toy, tiny_config
 from tests.tiny_tasks import HARD, NAMES, build_tiny
@@ -74,12 +74,47 @@ def test_a_task_that_was_trained_before_goes_on_from_there() -> None:
     assert late_schedules(model, ITERS) is None
 
 
+@pytest.mark.parametrize(
+    ("router", "step", "named"),
+    [
+        (dict(k=[(0, 4), (5, 3)]), 8, "at iteration 8, and `model.lego.router.k` will"),
+        (dict(freeze_at=9), 8, "`model.lego.router.freeze_at` will begin"),
+        (dict(type="GumbelTopKRouter", anneal_iters=5), 3, "router.anneal_iters` will"),
+        (dict(k=[(0, 4), (5, 3)]), 0, None),
+        ({}, 8, None),
+    ],
+)
+def test_schedules_that_begin_again_are_named(
+    router: dict, step: int, named: str | None
+) -> None:
+    model = build_tiny(dict(type="TopKRouter", k=2) | router)
+    model.network.set_step(step)
+    found = restarted_schedules(model, "run.pth")
+    assert (found is None) == (named is None)
+    assert (named or "") in (found or "")
+    assert found is None or "transfer=dict(checkpoint='run.pth')" in found
+
+
+def logged(work_dir: Path, max_iters: int, **options: object) -> str:
+    """Train, and return the log."""
+    cfg = tiny_config(work_dir, {"train_cfg.max_iters": max_iters, **options})
+    for key in ("val_cfg", "val_dataloader", "val_evaluator"):
+        cfg[key] = None
+    cfg.experiment_name = f"routing_schedules_{work_dir.name}_{max_iters}"
+    cfg.model.lego.router.freeze_at = 45
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    (log,) = Path(runner.log_dir).glob("*.log")
+    return log.read_text()
+
+
 def test_a_run_says_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(make_tiny_toy(tmp_path))
-    options = {"model.lego.router.freeze_at": 45, "train_cfg.max_iters": 2}
-    cfg = tiny_config(tmp_path / "run", {**options, "val_cfg": None})
-    for key in ("val_dataloader", "val_evaluator"):
-        cfg[key] = None
-    RUNNERS.build(cfg).train()
-    (log,) = (tmp_path / "run").glob("*/*.log")
-    assert log.read_text().count("`model.lego.router.freeze_at` at iteration 45") == 1
+    late, again = "freeze_at` at iteration 45", "will begin at 0 again"
+    found = logged(tmp_path / "first", 2)
+    assert (found.count(late), found.count(again)) == (1, 0)
+    file = str(tmp_path / "first/iter_2.pth")
+    found = logged(tmp_path / "second", 1, load_from=file)
+    assert (found.count(late), found.count(again)) == (1, 1)
+    found = logged(tmp_path / "first", 3, resume=True)
+    assert (found.count(late), found.count(again)) == (1, 0)

@@ -1,4 +1,4 @@
-"""Routing schedules that a run does not follow to their ends."""
+"""Routing schedules that a run does not follow to their ends, or begins anew."""
 
 from torch import nn
 
@@ -48,6 +48,30 @@ def late_schedules(model: nn.Module, max_iters: int) -> str | None:
         f"The run ends before its routing schedules do: {', '.join(late)}, and "
         f"`train_cfg.max_iters` is {max_iters}{place}. Let them end earlier, or train "
         "longer."
+    )
+
+
+def restarted_schedules(model: nn.Module, path: str) -> str | None:
+    """Say what of the routes begins anew over weights of a trained run.
+
+    Args:
+        model: The multi-task model, with the weights of ``load_from``.
+        path: The checkpoint, named in the warning.
+
+    Returns:
+        The warning, or None if nothing does.
+    """
+    network = _learned(model)
+    if network is None or not network.iteration:
+        return None
+    keys = [f"`{_WHERE}.{key}`" for key, at in _ends(network.router).items() if at]
+    if not keys:
+        return None
+    return (
+        f"`load_from` is {path!r}, whose routes stand at iteration "
+        f"{network.iteration}, and {', '.join(keys)} will begin at 0 again. For "
+        f"schedules that go on from there: model.lego.transfer=dict(checkpoint={path!r}"
+        ") in place of `load_from`; a run that was interrupted goes on with --resume."
     )
 
 

@@ -32,6 +32,7 @@ from .iterations import (
 )
 from .resuming import check_resumable, order_as_saved, remove_partial
 from .router_seed import seed_router
+from .routing_schedules import restarted_schedules
 from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
 from .writing import write_checkpoint
 
@@ -218,7 +219,13 @@ class SIMTRunner(Runner):
                 self._resume = False
         if self._resume and self._load_from and os.path.exists(self._load_from):
             check_resumable(self._load_from, unwrap(self.model))
+        loaded = self._has_loaded
         super().load_or_resume()
+        trains = isinstance(self._train_loop, BaseLoop)
+        if trains and self._load_from and not (self._resume or loaded):
+            again = restarted_schedules(unwrap(self.model), self._load_from)
+            if again is not None:
+                self.logger.warning(again)
 
     def resume(
         self,

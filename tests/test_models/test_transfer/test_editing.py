@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gppf_mm.engine.runner.resuming import check_resumable
 from gppf_mm.models import GPPF
 from gppf_mm.models.transfer import (
     add_task,
@@ -64,6 +65,20 @@ def test_an_added_task_is_the_one_that_it_copies(trained: GPPF) -> None:
     assert torch.equal(predictions(model, "four"), predictions(trained, "two"))
     again = remove_tasks(content, ["four"])
     assert again["state_dict"].keys() == trained.state_dict().keys()
+
+
+def test_training_goes_on_from_an_edited_file(trained: GPPF, tmp_path: Path) -> None:
+    path = str(tmp_path / "more.pth")
+    torch.save(add_task(content_of(trained), "four", like="two"), path)
+    model = build(dict(one=1, two=2, three=3, four=2), transfer=dict(checkpoint=path))
+    with pytest.raises(ValueError, match="cannot be resumed from"):
+        check_resumable(path, model)
+    model.init_weights()
+    assert model.trained_tasks == (*NAMES, "four")
+    for task, like in dict(one="one", three="three", four="two").items():
+        assert torch.equal(predictions(model, task), predictions(trained, like))
+    model.network.set_step(3)
+    assert {model.network.step_of(task) for task in model.task_names} == {4 + 3}
 
 
 def test_a_small_file_makes_the_task_whole_again(trained: GPPF, tmp_path: Path) -> None:
