@@ -71,6 +71,10 @@ def _evaluation(cfg: Config, task: str, scope: str) -> dict[str, Any]:
             parts[f"{stage}_cfg"]["fp16"] = True
         parts[f"{stage}_dataloader"] = in_scope(loader, scope)
         parts[f"{stage}_evaluator"] = in_scope(evaluator, scope)
+    pipeline = parts.get("test_dataloader", {}).get("dataset", {}).get("pipeline")
+    if pipeline:
+        # By this name `mmseg.apis.inference_model` looks for it.
+        parts["test_pipeline"] = deepcopy(pipeline)
     return parts
 
 

@@ -65,8 +65,11 @@ def _check_length(train_cfg: Mapping[str, Any]) -> None:
 
 
 def _schedule(max_iters: int) -> list[dict[str, Any]]:
+    if max_iters < 2:
+        # A single step, to see whether all works, leaves no room for two schedules.
+        return []
     warm_up = max(1, min(1000, max_iters // 10))
-    rest = max(1, max_iters - warm_up)
+    rest = max_iters - warm_up
     return [
         dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=warm_up),
         dict(type="CosineAnnealingLR", by_epoch=False, begin=warm_up, T_max=rest),

@@ -20,7 +20,7 @@ TOLERANCE = 1e-5
 
 # Runs the stock test of every exported task and keeps predictions and metrics.
 STOCK_TEST = """
-import json, sys
+import json, pathlib, sys
 sys.modules["gppf_mm"] = None
 import torch
 from mmengine.config import Config
@@ -42,7 +42,7 @@ json.dump(metrics, open("metrics.json", "w"), default=float)
 
 from mmdet.apis import init_detector
 from mmpretrain import get_model
-from mmseg.apis import init_model
+from mmseg.apis import inference_model, init_model
 models = dict(
     det=init_detector("det.py", "det.pth", device="cpu"),
     seg=init_model("seg.py", "seg.pth", device="cpu"),
@@ -50,6 +50,9 @@ models = dict(
 models["cls"].dataset_meta = models["cls"]._dataset_meta
 classes = {task: list(model.dataset_meta["classes"]) for task, model in models.items()}
 json.dump(classes, open("classes.json", "w"))
+image = sorted(pathlib.Path("data/toy/seg/img/val").iterdir())[0]
+found = inference_model(models["seg"], str(image)).pred_sem_seg.data
+torch.save(found, "inferred_seg.pt")
 assert not [name for name in sys.modules if name.startswith("gppf_mm.")]
 """
 
@@ -139,6 +142,13 @@ def test_inference_functions_know_the_classes(exported: Path, run: Run):
     manifest = json.loads((run.folder / "data/toy/manifest.json").read_text())
     classes = json.loads((exported / "classes.json").read_text())
     assert classes == {task: manifest["tasks"][task]["classes"] for task in TASKS}
+
+
+def test_the_librarys_own_inference_predicts_the_same(exported: Path):
+    """Of mmseg, which looks for a pipeline by a name of its own."""
+    tested = pickle.loads((exported / "seg.pkl").read_bytes())[0]
+    inferred = torch.load(exported / "inferred_seg.pt", weights_only=True)
+    assert torch.equal(inferred, tested["pred_sem_seg"]["data"])
 
 
 def test_a_config_of_several_tasks_needs_one(tool_main, run: Run, tmp_path: Path):
