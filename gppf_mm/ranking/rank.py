@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from gppf_mm.engine.runner.pool_options import POOL_KEYS
+from gppf_mm.engine.runner.pool_options import WORKER_KEYS
 from gppf_mm.models.backbones import LegoBackbone
 from gppf_mm.models.backbones.lego_backbone import TASK
 from gppf_mm.models.transfer import NewTask, TrainedRun, Transfer
@@ -26,8 +26,6 @@ from .samples import rows_of
 from .target import read_target
 
 _WHERE = "checkpoint"  # Named in errors.
-# PyTorch refuses them of a loader without workers.
-_OF_WORKERS = ("persistent_workers", *POOL_KEYS)
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,8 @@ def _batches(
     model: BaseModel, cfg: Mapping[str, Any], images: int, seed: int
 ) -> list[Any]:
     """Load images once, for all routes."""
-    alone = {key: deepcopy(cfg[key]) for key in cfg if key not in _OF_WORKERS}
+    # PyTorch refuses options of workers where there are none.
+    alone = {key: deepcopy(cfg[key]) for key in cfg if key not in WORKER_KEYS}
     alone["num_workers"] = 0
     loader = Runner.build_dataloader(alone, seed=seed)
     number = -(-images // cfg["batch_size"])

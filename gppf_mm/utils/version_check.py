@@ -22,8 +22,9 @@ class Requirement:
     remedy: str
 
 
-# From 2.5: torch.distributed.tensor, in which a sharded bank is saved. Not in
-# mminstall.txt, which is installed over a torch that is there.
+# From 2.5: torch.distributed.tensor, in which a sharded bank is saved. Below 3, which
+# may break the interface. Not in mminstall.txt, which is installed over a torch that is
+# there.
 TORCH = Requirement(
     "torch",
     "2.5.0",

@@ -4,7 +4,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmpretrain.models import ClsDataPreprocessor
 from torch import nn
@@ -43,7 +42,6 @@ def compare(model: nn.Module, classes: object) -> None:
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    MMLogger.get_instance("class_checks")
     monkeypatch.setattr(
         "gppf_mm.engine.runner.class_checks.print_log",
         lambda text, logger, level: found.append(text),

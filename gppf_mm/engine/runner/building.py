@@ -17,7 +17,7 @@ from gppf_mm.datasets.stream import GROUPING
 from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.messages import check_names
 
-from .pool_options import POOL_KEYS
+from .pool_options import WORKER_KEYS
 
 # What MMEngine takes out of a loader's config before PyTorch gets the rest.
 _LOADER_KEYS = ("_scope_", "num_batch_per_epoch", *signature(DataLoader).parameters)
@@ -134,7 +134,7 @@ def restartable(cfg: dict) -> dict:
     unless the config says otherwise or does not shuffle.
     """
     cfg = deepcopy(cfg)
-    for key in ("persistent_workers", *POOL_KEYS):
+    for key in WORKER_KEYS:
         cfg.pop(key, None)
     cfg["num_workers"] = 0
     sampler = cfg.get("sampler")

@@ -5,6 +5,8 @@ from typing import Any
 
 # What a loader's config says about its workers, besides their number.
 POOL_KEYS = ("prefetch_factor", "pin_memory", "multiprocessing_context", "timeout")
+# The same with what the pool has no use for; a loader without workers needs none.
+WORKER_KEYS = ("persistent_workers", *POOL_KEYS)
 
 
 def pool_options(
