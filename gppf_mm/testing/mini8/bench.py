@@ -128,8 +128,12 @@ class Bench:
             if run.source not in first:
                 _ = run.checkpoint  # Raises if the source is not done.
         failed = do_runs(first, self.devices)
-        # One whose source failed, or is at work in another process, is left out.
-        ready = [run for run in later if run.source and run.source.result()]
+        # One whose source failed or diverged, or is at work in another process, is
+        # left out.
+        ready = [run for run in later if run.has_start]
+        for run in later:
+            if run not in ready:
+                print(f"{run.variant.name}, seed {run.seed}: nothing to start from.")
         return failed + (do_runs(ready, self.devices) if ready else [])
 
 

@@ -126,6 +126,14 @@ class TransferRun(Run):
             return found
         return source.folder / f"{SOURCE_TASK}.pth"
 
+    @property
+    def has_start(self) -> bool:
+        """Whether the run that it starts from, if any, is done and did not diverge."""
+        if self.source is None:
+            return True
+        # A stock network of another task may have diverged alone.
+        return SOURCE_TASK in (self.source.result() or {}).get("metrics", {})
+
     def result(self) -> dict[str, Any] | None:
         """Return what the run wrote at its end, None before it or its source's."""
         if self.source is not None and self.source.result() is None:

@@ -18,6 +18,7 @@ class Doer:
 
     names: list[str] = field(default_factory=list)
     fails: tuple[str, ...] = ()
+    diverges: tuple[str, ...] = ()
 
     def __call__(self, runs: Sequence[Run], devices: Devices) -> list[Run]:
         failed = []
@@ -29,7 +30,10 @@ class Doer:
             if run.variant.name in self.fails:
                 failed.append(run)
             else:
-                (run.folder / "result.json").write_text(json.dumps(dict(metrics={})))
+                diverged = run.variant.name in self.diverges
+                metrics = {} if diverged else dict(objects=50.0)
+                result = dict(metrics=metrics, diverged=diverged)
+                (run.folder / "result.json").write_text(json.dumps(result))
         return failed
 
 
@@ -77,3 +81,13 @@ def test_what_starts_from_a_failed_run_waits(bench: Bench, done: Doer):
     assert "shared~10%" in done.names
     assert "single~10%" not in done.names
     assert set(bench.results(variants)) == {"shared", "shared~10%"}
+
+
+def test_what_starts_from_a_diverged_run_is_left_out(
+    bench: Bench, done: Doer, capsys: pytest.CaptureFixture
+):
+    done.diverges = ("lego4_soft",)
+    variants = chosen("lego4_soft", "lego4_soft:both~10%", "single", "single~10%")
+    assert bench.do(variants) == []
+    assert done.names == ["lego4_soft", "single"] * 2 + ["single~10%"] * 2
+    assert "lego4_soft:both~10%, seed 1: nothing to start" in capsys.readouterr().out
