@@ -65,7 +65,8 @@ def gain_rows(results: Results) -> list[Row]:
             ahead, clear = wins(values)
             mean = sum(value.mean for value in values.values()) / len(TASKS)
             cells = [_signed(values[task]) for task in TASKS]
-            several = len(seeds) > 1
+            # Either side may have a single seed.
+            several = all(value.spread is not None for value in values.values())
             ends = [f"{ahead}/8", f"{clear}/8" if several else ""]
             rows.append([name, over, *cells, f"{mean:+.1f}", *ends])
     return rows

@@ -110,5 +110,7 @@ def wins(values: Mapping[str, Value]) -> tuple[int, int]:
         values: What `gains` returned.
     """
     ahead = [value for value in values.values() if value.mean > 0]
-    clear = [item for item in ahead if item.mean > (item.spread or float("inf"))]
+    clear = [
+        item for item in ahead if item.spread is not None and item.mean > item.spread
+    ]
     return len(ahead), len(clear)

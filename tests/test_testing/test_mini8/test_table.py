@@ -46,6 +46,16 @@ def test_gains_and_their_spread():
     assert wins(found) == (1, 1)
     # A single seed has no spread to be beyond of.
     assert wins(gains(ours[:1], base)) == (1, 0)
+    # Seeds may agree to the last digit.
+    assert wins(gains([dict(a=2.0)] * 2, [dict(a=1.0)] * 2)) == (1, 1)
+
+
+@pytest.mark.parametrize(("ours", "base"), [((2.0, 3.0), (1.0,)), ((2.0,), (1.0, 0.0))])
+def test_no_gain_is_counted_as_within_a_spread_that_is_not_known(
+    ours: tuple[float, ...], base: tuple[float, ...]
+):
+    _, lego = gain_rows(dict(shared_private=seeds(*base), lego=seeds(*ours)))
+    assert lego[-2:] == ["8/8", ""]
 
 
 def test_better_of_is_by_task():
