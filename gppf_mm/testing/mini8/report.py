@@ -62,7 +62,11 @@ def facts(bench: Bench, variants: Variants, command: str) -> dict[str, str]:
         return "; ".join(dict.fromkeys(str(item[key]) for item in results))
 
     minutes = [(r["train_seconds"] + r["test_seconds"]) / 60 for r in results]
-    versions = results[0]["versions"]
+    # A work dir may hold runs of an earlier installation.
+    versions = {
+        name: " or ".join(dict.fromkeys(item["versions"][name] for item in results))
+        for name in results[0]["versions"]
+    }
     batches = {bench.reported(item)[0].iterations for item in variants.values()}
     return dict(
         Command=f"`{command}`",
