@@ -50,8 +50,11 @@ class Bench:
 
     @property
     def rates(self) -> LearningRates:
-        """The learning rates that were chosen."""
-        return LearningRates(self.work_dir / "lrs.json", self.lr, self.given_rates)
+        """The learning rates that were chosen, for runs of this length."""
+        # Those of another, such as `--quick`, would decide for the reported runs.
+        other = "" if self.iterations == ITERATIONS else f"_{self.iterations}"
+        path = self.work_dir / f"lrs{other}.json"
+        return LearningRates(path, self.lr, self.given_rates)
 
     def run_of(self, variant: Variant, split: Split, seed: int, lr: float) -> Run:
         """Return a run of a variant."""

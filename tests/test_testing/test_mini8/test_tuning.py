@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,14 @@ def test_a_given_rate_goes_before_what_was_searched(tmp_path: Path):
     assert [rates[name] for name in "abc"] == [2.0, 3.0, 4.0]
     assert "b" in rates
     assert "c" not in rates
+
+
+def test_a_search_of_another_length_decides_nothing(bench: Bench):
+    bench.tune(dict(a="a"), [4.0, 2.0])
+    quick = replace(bench, iterations=20)
+    assert "a" not in quick.rates
+    quick.tune(dict(a="a"), [1.0])
+    assert (quick.rates["a"], bench.rates["a"]) == (1.0, 4.0)
 
 
 def test_given_rates_name_variants_that_there_are():
