@@ -28,17 +28,9 @@ def draw_losses(done: Done, tasks: Sequence[str], path: Path) -> None:
     FigureCanvasAgg(figure)
     for axes, task in zip(figure.subplots(2, 4).flat, tasks, strict=False):
         for name, results in done.items():
-            curves = [
-                smoothed([loss for _, loss in result["losses"].get(task, ())])
-                for result in results
-            ]
-            length = min((len(curve) for curve in curves), default=0)
-            if not length:
+            places, values = seed_curves(results, task)
+            if not places.size:
                 continue
-            values = np.array([curve[:length] for curve in curves])
-            # Batches of the task, equal for all variants, whatever a step trains.
-            batches = len(results[0]["losses"][task])
-            places = np.linspace(0, batches, length + 1)[1:]
             mean, spread = values.mean(0), values.std(0)
             (line,) = axes.plot(places, mean, label=name, linewidth=1.2)
             axes.fill_between(
@@ -50,6 +42,26 @@ def draw_losses(done: Done, tasks: Sequence[str], path: Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=6)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
+
+
+def seed_curves(
+    results: Sequence[Mapping[str, Any]], task: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a task's smoothed losses by seed, as far as all seeds have got.
+
+    Args:
+        results: The results of a variant's seeds.
+        task: The task.
+
+    Returns:
+        Batches of the task, equal for all variants, whatever a step trains; and the
+        losses up to there, a row for each seed.
+    """
+    losses = [[loss for _, loss in item["losses"].get(task, ())] for item in results]
+    # A run that diverged ended early, and its end is no other's.
+    batches = min(map(len, losses), default=0)
+    values = np.array([smoothed(curve[:batches]) for curve in losses])
+    return np.linspace(0, batches, values.shape[-1] + 1)[1:], values
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
