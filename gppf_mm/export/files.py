@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -77,17 +78,14 @@ def write_export(
     scope = stock.default_scope
     header = f"# {what}, exported for {scope}: weights in {out.name}.\n"
     out.parent.mkdir(parents=True, exist_ok=True)
-    new = out.with_stem(f"{out.stem}_new")
-    written = (new, new.with_suffix(".py"))
-    try:
-        written[1].write_text(header + stock.pretty_text)
-        _verify(written[1], state)
-        torch.save(dict(meta=dict(meta), state_dict=state), written[0])
-        replace_file(str(written[1]), str(out.with_suffix(".py")))
-        replace_file(str(written[0]), str(out))
-    finally:
-        for path in written:
-            path.unlink(missing_ok=True)
+    # In a folder of its own: two processes may export to one name at once.
+    with TemporaryDirectory(prefix=f".{out.stem}_", dir=out.parent) as folder:
+        new = Path(folder, out.name)
+        new.with_suffix(".py").write_text(header + stock.pretty_text)
+        _verify(new.with_suffix(".py"), state)
+        torch.save(dict(meta=dict(meta), state_dict=state), new)
+        replace_file(str(new.with_suffix(".py")), str(out.with_suffix(".py")))
+        replace_file(str(new), str(out))
     parameters = sum(value.numel() for value in state.values())
     return ExportedTask(
         out, out.with_suffix(".py"), scope, parameters, "train_cfg" in stock
