@@ -45,6 +45,8 @@ def main(folder: Path, num_workers: int) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return BUSY
+        if (folder / "result.json").is_file():
+            return 0  # Another process has done it while this one waited.
         warnings.simplefilter("ignore")
         allow_checkpoint_types()
         # Both save time on a CPU: page faults, and arithmetic on numbers next to 0.

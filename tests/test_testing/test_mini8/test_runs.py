@@ -80,6 +80,16 @@ def test_a_run_that_another_process_has_is_left_to_it(run: Run):
     assert run.result() is None
 
 
+def test_a_run_that_another_process_has_done_stays_as_it_is(run: Run):
+    part = dict(metrics={}, losses={}, diverged=False)
+    part |= dict(iterations=8, train_seconds=1.0, test_seconds=1.0)
+    (run.folder / "heldout").mkdir()
+    (run.folder / "heldout/part.json").write_text(json.dumps(part))
+    (run.folder / "result.json").write_text(json.dumps(dict(device="H100")))
+    assert mini8_experiment.main(run.folder, 0) == 0
+    assert run.result() == dict(device="H100")
+
+
 def test_a_failed_run_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch):
     # Nothing to run in there: the process ends at once.
     import sys
