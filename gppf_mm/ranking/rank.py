@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
 
 from gppf_mm.engine.runner.pool_options import WORKER_KEYS
 from gppf_mm.models.backbones import LegoBackbone
@@ -26,6 +27,8 @@ from .samples import rows_of
 from .target import read_target
 
 _WHERE = "checkpoint"  # Named in errors.
+# What stock pipelines note of where an image is from.
+_NAMES = ("img_path", "img_id", "sample_idx")
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def rank_routes(
                 done(scores[-1])
     return Ranking(
         routes=tuple(sorted(scores, key=lambda item: -item.score)),
-        images=places[-1] + 1,
+        images=max(places) + 1,
         rows=len(labels),
         classes=len({label for row in labels for label in row}),
     )
@@ -140,6 +143,7 @@ def _collect(
     generator = torch.Generator().manual_seed(seed)
     model.eval()
     features, labels, places = [], [], []
+    known: dict[Any, int] = {}
     image = 0
     for batch in batches:
         data = model.data_preprocessor(deepcopy(batch), True)
@@ -152,6 +156,16 @@ def _collect(
             rows = rows_of(item, sample, size, generator)
             features.append(rows.features.float().cpu())
             labels += rows.labels
-            places += [image] * len(rows.labels)
+            place = known.setdefault(_identity(sample, image), len(known))
+            places += [place] * len(rows.labels)
             image += 1
     return torch.cat(features).numpy(), labels, places
+
+
+def _identity(sample: BaseDataElement, place: int) -> Any:
+    """Tell an image that comes again, as from an endless sampler or a repeated set.
+
+    A probe that is tested on it would know its label.
+    """
+    names = (sample.get(key) for key in _NAMES)
+    return next((str(name) for name in names if name is not None), place)

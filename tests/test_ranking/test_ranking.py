@@ -10,9 +10,11 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
+from torch.nn import Module
 
 from gppf_mm.apis import init_model
 from gppf_mm.ranking import probe_score, rank_routes
+from gppf_mm.ranking.rank import _collect
 from gppf_mm.ranking.samples import rows_of
 from gppf_mm.ranking.target import read_target
 from tests.runs import REPO, make_tiny_toy
@@ -98,6 +100,22 @@ def test_a_probe_is_tested_on_other_images() -> None:
     images = np.repeat(np.arange(10), 12)
     labels = [(int(image % 2),) for image in images]
     assert probe_score(np.eye(10)[images], labels, list(images)) < 0.75
+
+
+@pytest.mark.parametrize("name", ["img_path", "img_id", "sample_idx"])
+def test_an_image_that_comes_again_is_the_same_image(name: str) -> None:
+    """An endless sampler begins anew, and a fold must not hold what another has."""
+    from mmpretrain.structures import DataSample
+
+    model = Module()
+    model.data_preprocessor = lambda batch, training: batch
+    model.backbone = lambda inputs: (inputs,)
+    samples = [DataSample(metainfo={name: at % 3}).set_gt_label(0) for at in range(8)]
+    batch = dict(inputs=torch.rand(4, 2, 6, 6))
+    batches = [dict(batch, data_samples=samples[at : at + 4]) for at in (0, 4)]
+    features, labels, places = _collect(model, batches, images=7, seed=0)
+    assert len(features) == len(labels) == 7
+    assert places == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_several_labels_are_told_one_by_one() -> None:
