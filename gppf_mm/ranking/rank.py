@@ -100,7 +100,7 @@ def rank_routes(
         if hasattr(model.data_preprocessor, "batch_augments"):
             # Mixed images have no labels that a probe could use.
             model.data_preprocessor.batch_augments = None
-        batches = _batches(model, loader_cfg, images, seed)
+        batches = _batches(loader_cfg, images, seed)
         scores = []
         for name in run.tasks:
             _take(model.backbone, str(checkpoint), name)
@@ -116,13 +116,13 @@ def rank_routes(
     )
 
 
-def _batches(
-    model: BaseModel, cfg: Mapping[str, Any], images: int, seed: int
-) -> list[Any]:
+def _batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[Any]:
     """Load images once, for all routes."""
     # PyTorch refuses options of workers where there are none.
     alone = {key: deepcopy(cfg[key]) for key in cfg if key not in WORKER_KEYS}
     alone["num_workers"] = 0
+    # A small set may not fill one batch.
+    alone["drop_last"] = False
     loader = Runner.build_dataloader(alone, seed=seed)
     number = -(-images // cfg["batch_size"])
     return list(islice(loader, number))

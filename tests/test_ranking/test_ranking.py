@@ -14,7 +14,7 @@ from torch.nn import Module
 
 from gppf_mm.apis import init_model
 from gppf_mm.ranking import probe_score, rank_routes
-from gppf_mm.ranking.rank import _collect
+from gppf_mm.ranking.rank import _batches, _collect
 from gppf_mm.ranking.samples import rows_of
 from gppf_mm.ranking.target import read_target
 from tests.runs import REPO, make_tiny_toy
@@ -116,6 +116,12 @@ def test_an_image_that_comes_again_is_the_same_image(name: str) -> None:
     features, labels, places = _collect(model, batches, images=7, seed=0)
     assert len(features) == len(labels) == 7
     assert places == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_set_that_is_smaller_than_a_batch_is_read() -> None:
+    sampler = dict(type="DefaultSampler", shuffle=False)
+    loader = dict(batch_size=8, drop_last=True, dataset=[1, 2, 3], sampler=sampler)
+    assert [len(batch) for batch in _batches(loader, images=4, seed=0)] == [3]
 
 
 def test_several_labels_are_told_one_by_one() -> None:
