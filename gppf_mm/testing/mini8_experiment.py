@@ -80,8 +80,7 @@ def do_part(folder: Path, name: str, num_workers: int) -> dict[str, Any]:
     task = None if "runner_type" in cfg else name
     _use_workers(cfg, num_workers, task)
     runner = Runner.from_cfg(cfg) if task else RUNNERS.build(cfg)
-    interval = cfg.default_hooks.checkpoint.interval
-    runner.register_hook(LossHistory(history, interval, task))
+    runner.register_hook(LossHistory(history, task))
     metrics: Mapping[str, Any] = {}
     diverged, started = False, time.monotonic()
     try:

@@ -21,14 +21,11 @@ class LossHistory(Hook):
     Args:
         path: The file. Iterations that a resumed run repeats stand there twice; the
             last one counts.
-        interval: Iterations from one checkpoint to the next, for a resumed run has no
-            losses but the written ones.
         task: The task of a stock run, None for a run of several tasks.
     """
 
-    def __init__(self, path: Path, interval: int, task: str | None = None) -> None:
+    def __init__(self, path: Path, task: str | None = None) -> None:
         self.path = path
-        self.interval = interval
         self.task = task
         self._rows: list[tuple[int, float, dict[str, Any]]] = []
         self._last = 0.0
@@ -61,8 +58,12 @@ class LossHistory(Hook):
         now = time.monotonic()
         self._rows.append((runner.iter, now - self._last, losses))
         self._last = now
-        if len(self._rows) >= _FLUSH or (runner.iter + 1) % self.interval == 0:
+        if len(self._rows) >= _FLUSH:
             self._flush()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write what the checkpoint has learned: a run that goes on has no other."""
+        self._flush()
 
     def after_train(self, runner: Runner) -> None:
         """Write what is left."""

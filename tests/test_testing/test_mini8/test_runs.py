@@ -4,6 +4,7 @@ import fcntl
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,6 +107,19 @@ def test_history_counts_an_iteration_once(tmp_path: Path):
     losses, seconds, count = read_history(path)
     assert losses == dict(a=[[0, 3.0], [1, 1.0]])
     assert (seconds, count) == (0.75, 2)
+
+
+def test_history_is_written_with_every_checkpoint(tmp_path: Path):
+    """That of a stopped run too, which is saved between two others."""
+    path = tmp_path / "losses.jsonl"
+    stopped = LossHistory(path)
+    for iteration in range(3):
+        outputs = {"loss": 3.0, "a/loss": 2.0, "a/bbox/loss": 1.0}
+        runner = SimpleNamespace(iter=iteration)
+        stopped.after_train_iter(runner, iteration, outputs=outputs)
+    stopped.before_save_checkpoint(runner, {})
+    losses, _, count = read_history(path)
+    assert (losses, count) == (dict(a=[[i, 2.0] for i in range(3)]), 3)
 
 
 @pytest.mark.parametrize("option", ["seeds", "iterations"])
