@@ -7,7 +7,7 @@ from typing import Any
 
 from .jobs import Devices, do_runs
 from .run import ITERATIONS, Run, Split
-from .transfer import TRANSFER_ITERATIONS, TransferRun, TransferVariant
+from .transfer import HELDOUT_CONFIG, TRANSFER_ITERATIONS, TransferRun, TransferVariant
 from .tuning import DEFAULT_LR, TUNE_SEED, LearningRates, scores_of
 from .variants import Variant
 
@@ -32,6 +32,7 @@ class Bench:
 
     Raises:
         ValueError: If there are no seeds or iterations.
+        FileNotFoundError: If there is no such ``heldout``.
     """
 
     configs: Path
@@ -47,6 +48,13 @@ class Bench:
         for option in ("seeds", "iterations"):
             if (number := getattr(self, option)) < 1:
                 raise ValueError(f"`--{option}` is {number}; expected at least 1.")
+        # Read when the runs are done that fine-tuning starts from, hours later.
+        if self.heldout is not None and not self.heldout.is_file():
+            raise FileNotFoundError(
+                f"`--heldout` is {str(self.heldout)!r}, and there is no such file "
+                f"(seen from {Path.cwd()}); expected a stock config like "
+                f"configs/mini8/{HELDOUT_CONFIG}."
+            )
 
     @property
     def rates(self) -> LearningRates:

@@ -126,3 +126,8 @@ def test_history_is_written_with_every_checkpoint(tmp_path: Path):
 def test_a_benchmark_of_nothing_is_refused(option: str, tmp_path: Path):
     with pytest.raises(ValueError, match=f"`--{option}` is 0; expected at least 1"):
         Bench(CONFIGS, tmp_path, **{option: 0})
+
+
+def test_a_held_out_set_without_a_config_is_refused_before_the_runs(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"`--heldout` is 'pets.py'.*heldout-"):
+        Bench(CONFIGS, tmp_path, heldout=Path("pets.py"))
