@@ -43,8 +43,8 @@ def remove_tasks(content: Content, tasks: Iterable[str]) -> dict[str, Any]:
         )
     state = {
         name: value
-        for name, value in content["state_dict"].items()
-        if owner(name, present) not in tasks and not name.startswith("weighting.")
+        for name, value in without_weighting(content).items()
+        if owner(name, present) not in tasks
     }
     for name in _ORIGINS:
         if name in state:
@@ -74,11 +74,7 @@ def add_task(content: Content, task: str, like: str) -> dict[str, Any]:
             f"--add names {task!r}, which the checkpoint has already; expected a new "
             "name."
         )
-    state = {
-        name: value
-        for name, value in content["state_dict"].items()
-        if not name.startswith("weighting.")
-    }
+    state = without_weighting(content)
     for name, value in list(state.items()):
         if owner(name, present) == like:
             state[_renamed(name, like, task)] = value.clone()
@@ -103,6 +99,12 @@ def _renamed(name: str, old: str, new: str) -> str:
     if parts[0] == "tasks":
         return ".".join(["tasks", new, *parts[2:]])
     return ".".join(new if part == old else part for part in parts)
+
+
+def without_weighting(content: Content) -> dict[str, Any]:
+    """Return the weights without what a task weighting keeps of each task."""
+    state = content["state_dict"].items()
+    return {k: value for k, value in state if not k.startswith("weighting.")}
 
 
 def positions(content: Content) -> list[int]:

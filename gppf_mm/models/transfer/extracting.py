@@ -17,6 +17,7 @@ from .editing import (
     positions,
     remove_tasks,
     task_names,
+    without_weighting,
 )
 
 BANK = "network.bank."
@@ -53,6 +54,9 @@ def insert_tasks(content: Content, extracted: Content) -> dict[str, Any]:
         content: A checkpoint of a `GPPF` run with the same units.
         extracted: What was extracted.
 
+    Returns:
+        Weights and metadata, as from `remove_tasks`.
+
     Raises:
         ValueError: If the units differ, or a name is taken.
     """
@@ -69,7 +73,7 @@ def insert_tasks(content: Content, extracted: Content) -> dict[str, Any]:
             f"--insert would add the task {taken[0]!r}, which the checkpoint has "
             "already. Remove it first, in a step of its own."
         )
-    state = dict(content["state_dict"])
+    state = without_weighting(content)
     theirs = extracted["state_dict"]
     for name, value in theirs.items():
         if owner(name, new) is not None:

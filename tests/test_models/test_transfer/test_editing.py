@@ -106,6 +106,18 @@ def test_a_small_file_makes_the_task_whole_again(trained: GPPF, tmp_path: Path) 
         insert_tasks(content_of(trained), small)
 
 
+def test_an_edited_file_has_no_state_of_a_weighting() -> None:
+    """It is of as many tasks as there were."""
+    content = content_of(build_tiny(GUMBEL, weighting=dict(type="UW")))
+    assert any(name.startswith("weighting.") for name in content["state_dict"])
+    small = extract_tasks(content, ["two"])
+    rest = dict(remove_tasks(content, ["two"]))
+    weighted = {k: v for k, v in content["state_dict"].items() if "weighting" in k}
+    rest["state_dict"] = {**rest["state_dict"], **weighted}
+    for edited in (small, insert_tasks(rest, small), add_task(content, "four", "two")):
+        assert not any(name.startswith("weighting.") for name in edited["state_dict"])
+
+
 def test_wrong_names(trained: GPPF) -> None:
     content = content_of(trained)
     with pytest.raises(ValueError, match="Did you mean 'three'"):
