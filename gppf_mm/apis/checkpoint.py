@@ -113,7 +113,8 @@ def check_checkpoint(
     """Require that a checkpoint is one of this config's runs.
 
     Where the schedules of tasks that were trained before stand is the checkpoint's to
-    say: one whose tasks were edited has it, or lacks it, unlike its run.
+    say: one whose tasks were edited has it, or lacks it, unlike its run. Such a one has
+    no state of a task weighting either, which counts in training alone.
 
     Args:
         model: The multi-task model of the config, made to expect that.
@@ -128,6 +129,8 @@ def check_checkpoint(
     found = content["state_dict"]
     if isinstance(model, GPPF):
         fit_origins(model.network, found)
+        if not any(name.startswith("weighting.") for name in found):
+            model.weighting = None
     expected = model.state_dict()
     if not any(name.startswith("network.") for name in found):
         example = next(iter(found), None)

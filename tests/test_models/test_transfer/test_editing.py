@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
+from gppf_mm.apis import check_checkpoint
 from gppf_mm.engine.runner.resuming import check_resumable
 from gppf_mm.models import GPPF
 from gppf_mm.models.transfer import (
@@ -15,6 +17,7 @@ from gppf_mm.models.transfer import (
     task_names,
 )
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.loading import load_whole
 from tests.tiny_tasks import NAMES, build_tiny, tiny_batches
 
 GUMBEL = dict(type="GumbelTopKRouter", k=2, anneal_iters=10, init_std=1.0)
@@ -116,6 +119,15 @@ def test_an_edited_file_has_no_state_of_a_weighting() -> None:
     rest["state_dict"] = {**rest["state_dict"], **weighted}
     for edited in (small, insert_tasks(rest, small), add_task(content, "four", "two")):
         assert not any(name.startswith("weighting.") for name in edited["state_dict"])
+
+
+def test_an_edited_file_fits_a_config_with_a_weighting() -> None:
+    """What trains is another matter; the tools that test and export need none."""
+    content = content_of(build_tiny(GUMBEL, weighting=dict(type="UW")))
+    edited = remove_tasks(add_task(content, "four", like="two"), ["four"])
+    model = build_tiny(GUMBEL, weighting=dict(type="UW"))
+    check_checkpoint(model, Config(), edited, "edited.pth")
+    load_whole(model, edited["state_dict"])
 
 
 def test_wrong_names(trained: GPPF) -> None:
