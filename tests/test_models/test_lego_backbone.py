@@ -176,6 +176,21 @@ def test_frozen_stages_stay_as_they_are() -> None:
     assert any(moved)
 
 
+def test_routes_that_freeze_among_accumulated_iterations_stay() -> None:
+    """The gradient of the iteration before is not applied either."""
+    model = build("cls", dict(TOP2, freeze_at=1), init=PARTED)
+    network = model.backbone.network
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optim = OptimWrapper(optimizer, accumulative_counts=2)
+    before = deepcopy(dict(network.named_parameters()))
+    for step in range(2):
+        network.set_step(step)
+        model.train_step(batches(step)["cls"], optim)
+    moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
+    assert moved
+    assert "router.logits.task" not in moved
+
+
 def test_init_cfg_loads_a_model_with_the_same_backbone(tmp_path: Path) -> None:
     trained = build("cls", TOP2, init=PARTED)
     path = tmp_path / "trained.pth"

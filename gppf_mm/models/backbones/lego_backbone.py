@@ -163,6 +163,8 @@ class LegoBackbone(BaseModule):
             iteration = MessageHub.get_current_instance().get_info("iter")
             if iteration is not None:
                 network.set_step(iteration)
+            # Of the iterations before, where gradients accumulate.
+            network.rest_frozen_routes()
             if is_distributed():
                 # Stock data parallel looks for the router's parameters in the graph.
                 step = network.step_of(TASK)
