@@ -63,7 +63,7 @@ def initialise(
             0.01.
         checkpoint: A local file with pretrained weights for all units and for the
             tasks' own parameters of the shared parts: an OpenMMLab checkpoint or a
-            bare state dict of the first part, torchvision's too. A part of which it
+            bare state dict of the backbone, torchvision's too. A part of which it
             has nothing is initialised as without it. Or a list of up to K files, which
             units take in turn: unit i the file i modulo their number. What is shared
             takes the first; what a task has of its own, the file of the unit that

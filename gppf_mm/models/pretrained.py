@@ -10,6 +10,7 @@ from torch import Tensor
 from .network import LegoNetwork
 
 _KEY = "model.lego.init.checkpoint"
+_BACKBONE = "backbone."
 
 
 def read_pretrained(
@@ -62,10 +63,12 @@ def _read(key: str, checkpoint: str, network: LegoNetwork) -> dict[str, Tensor]:
     state = _load(key, checkpoint)
     expected = _expected_shapes(network)
     parts = tuple(dict.fromkeys(f"{name.split('.')[0]}." for name in expected))
+    # In whatever order they are shared, and placed, a bare file is the backbone's.
+    first = _BACKBONE if _BACKBONE in parts else parts[0]
     if not any(name.startswith(parts) for name in state):
-        state = {f"{parts[0]}{name}": value for name, value in state.items()}
+        state = {f"{first}{name}": value for name, value in state.items()}
     # The file of a backbone may have no neck, but not the half of a part.
-    present = (parts[0],) + tuple(
+    present = (first,) + tuple(
         part for part in parts if any(name.startswith(part) for name in state)
     )
     for name, shape in expected.items():

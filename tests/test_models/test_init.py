@@ -1,5 +1,6 @@
 """First values: the stock initialisation, pretrained files, and units that can part."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,14 @@ def test_independent_draws_have_nothing_in_common() -> None:
     assert correlation.abs().max() < 0.06
 
 
-def detectors_with_necks(**init: object) -> GPPF:
+def detectors_with_necks(
+    placement: Sequence[tuple[str, str]] = (), **init: object
+) -> GPPF:
     """Build a GPPF whose first task has no neck and whose other two have the same."""
     cfgs = task_configs()
     tasks = dict(seg=cfgs["seg"], det=cfgs["det"], faces=task_configs()["det"])
     lego = dict(num_units=2, router=SOFT, init=dict(perturbation=0, **init))
+    lego["placement"] = placement
     return MODELS.build(
         dict(type="GPPF", tasks=tasks, lego=lego, share=("backbone", "neck"))
     )
@@ -129,6 +133,17 @@ def test_a_backbones_file_leaves_the_neck_to_the_recipe(
     assert all(torch.equal(unit, expected) for unit in pretrained)
     assert torch.equal(*neck) == (units == "equal")
     assert all(0 < unit.std() < 1 for unit in neck)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_a_backbones_file_is_not_taken_for_a_necks(tmp_path: Path, prefix: str) -> None:
+    """Also where the neck alone has units, which the bank names first."""
+    state, file = backbone_state(0), tmp_path / "backbone.pth"
+    torch.save({f"{prefix}{name}": value for name, value in state.items()}, file)
+    model = detectors_with_necks([("backbone.*", "shared")], checkpoint=str(file))
+    model.init_weights()
+    found = model.network.weights("det")[CONV]
+    torch.testing.assert_close(found, state["layer2.0.conv1.weight"])
 
 
 def test_a_file_may_hold_all_shared_parts_but_not_a_half(tmp_path: Path) -> None:
