@@ -83,6 +83,9 @@ class GPPF(SIMTModel):
             cosines of the tasks' gradients to the next. Defaults to 0, none.
         init_cfg: Not used: the stock models bring their own. Defaults to None.
 
+    Attributes:
+        trained_tasks: The tasks that are trained: all but those that `transfer` keeps.
+
     SyncBN works in distributed runs on GPUs alone; elsewhere it becomes BN, under the
     same parameter names.
 
@@ -129,12 +132,14 @@ class GPPF(SIMTModel):
             if transfer
             else None
         )
+        kept = self.transfer.kept(tuple(tasks)) if self.transfer else ()
+        self.trained_tasks = tuple(task for task in tasks if task not in kept)
         self.loss_weights = dict.fromkeys(tasks, 1.0)
         if loss_weights is not None:
             check_tasks("model.loss_weights", loss_weights, tasks)
             self.loss_weights.update(loss_weights)
         # Before the models, which take their time.
-        weigher = build_weighting(weighting, tuple(tasks)) if weighting else None
+        weigher = build_weighting(weighting, self.trained_tasks) if weighting else None
         clip = build_task_clip(clip_grad_per_task)
         self.combiner = GradientCombiner(weigher, clip, gradient_stats_interval)
         self.timer = TaskTimer()
@@ -171,12 +176,6 @@ class GPPF(SIMTModel):
         )
         if self.transfer is not None:
             freeze(self.transfer, self.network, self._parts(), self.tasks)
-
-    @property
-    def trained_tasks(self) -> tuple[str, ...]:
-        """The tasks that are trained: all but those that `transfer` keeps."""
-        kept = self.transfer.kept(self.task_names) if self.transfer else ()
-        return tuple(task for task in self.task_names if task not in kept)
 
     def init_weights(self) -> None:
         """Give bank and tasks their first values, or those of a trained run.

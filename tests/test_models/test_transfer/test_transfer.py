@@ -55,6 +55,7 @@ def transferred(
     checkpoint: str,
     old: tuple[str, ...] = TASKS,
     router: dict = GUMBEL,
+    weighting: dict | None = None,
     **settings: Any,
 ) -> GPPF:
     """Build a model with the new task `shop`, a classifier."""
@@ -62,7 +63,8 @@ def transferred(
     tasks = {task: cfgs[task] for task in old} | dict(shop=cfgs["cls"])
     transfer = dict(checkpoint=checkpoint, **settings)
     torch.manual_seed(1)
-    return build_gppf(router, tasks=tasks, lego=PARTED | dict(transfer=transfer))
+    lego = PARTED | dict(transfer=transfer)
+    return build_gppf(router, tasks=tasks, lego=lego, weighting=weighting)
 
 
 def found_by(model: GPPF, task: str, as_task: str | None = None) -> dict[str, Tensor]:
@@ -131,6 +133,15 @@ def test_frozen_parts_are_none_of_the_active_parameters(checkpoint: str) -> None
     assert model.network.active_parameters("det") == []
     whole = transferred(checkpoint, new=FROZEN)
     assert len(whole.network.active_parameters("shop")) > 40
+
+
+def test_a_weighting_leaves_kept_tasks_out(checkpoint: str) -> None:
+    """They have no loss, and would take their share of the weights."""
+    model = transferred(
+        checkpoint, new=FROZEN, freeze="units", weighting=dict(type="Mean")
+    )
+    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    assert model.train_step(shop_batches(1)[0], optim)["shop/weight"] == 1
 
 
 def test_frozen_routes_and_norms(checkpoint: str) -> None:
