@@ -1,11 +1,11 @@
 """A router from its config."""
 
 from collections.abc import Mapping, Sequence
-from inspect import Parameter, isclass, signature
+from inspect import isclass
 from typing import Any
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_arguments
 
 from .routers import BaseRouter
 
@@ -38,17 +38,7 @@ def build_router(
             "'gppf_mm.FixedRouter', or a class of your own, registered in MODELS, that "
             "derives from gppf_mm.models.BaseRouter."
         )
-    known = signature(kind).parameters
-    if all(item.kind is not Parameter.VAR_KEYWORD for item in known.values()):
-        own = {name: item for name, item in known.items() if name not in _GIVEN}
-        check_names(_WHERE, cfg, ["type", "group", *own])
-        needed = {name for name, item in own.items() if item.default is Parameter.empty}
-        if lacking := sorted(needed - set(cfg)):
-            raise ValueError(
-                f"`{_WHERE}` has no {lacking[0]!r}, which {kind.__name__} needs; found "
-                f"{', '.join(repr(name) for name in cfg)}. Add "
-                f"`{_WHERE}.{lacking[0]}`."
-            )
+    check_arguments(_WHERE, cfg, kind, _GIVEN)
     sizes = tuple(group_units.values())
     given = dict(
         tasks=tuple(tasks),

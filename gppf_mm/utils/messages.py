@@ -3,8 +3,9 @@
 import math
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from inspect import Parameter, signature
 from typing import Any
 
 from torch import nn
@@ -61,6 +62,33 @@ def check_tasks(where: str, found: Iterable[str], tasks: Iterable[str]) -> None:
             f"{', '.join(map(repr, found)) or 'none'}, expected one for each task of "
             f"`model.tasks`. Add `{where}.{missing[0]}` or remove the task."
         )
+
+
+def check_arguments(
+    where: str, cfg: Mapping[str, Any], kind: type, given: Collection[str] = ()
+) -> None:
+    """Require that a config has the arguments of a class.
+
+    Args:
+        where: The config key.
+        cfg: ``type`` and arguments.
+        kind: The class. One that takes any keyword takes any key.
+        given: Arguments that it gets from elsewhere.
+
+    Raises:
+        ValueError: If the class does not know a key, or needs another.
+    """
+    known = signature(kind).parameters
+    if any(item.kind is Parameter.VAR_KEYWORD for item in known.values()):
+        return
+    own = {name: item for name, item in known.items() if name not in given}
+    check_names(where, cfg, ["type", *own])
+    for name, item in own.items():
+        if item.default is Parameter.empty and name not in cfg:
+            raise ValueError(
+                f"`{where}` has no {name!r}, which {kind.__name__} needs; found "
+                f"{', '.join(repr(key) for key in cfg)}. Add `{where}.{name}`."
+            )
 
 
 def check_mapping(where: str, value: Any, example: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_arguments
 
 from ..routers import BaseRouter, LearnedRouter
 from .base import RoutingRegularizer
@@ -54,7 +54,7 @@ def build_regularizers(
                 "BalanceLoss', 'gppf_mm.SharingLoss', 'gppf_mm.EntropyLoss' or a "
                 "registered RoutingRegularizer of your own."
             )
-        check_names(_WHERE, cfg, ["type", *inspect.signature(kind).parameters])
+        check_arguments(_WHERE, cfg, kind)
         item = MODELS.build(dict(cfg))
         if item.name in names:
             raise ValueError(

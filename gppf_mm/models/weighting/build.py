@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_names, check_tasks
+from gppf_mm.utils.messages import check_arguments, check_names, check_tasks
 
 from .aggregation import GradientAggregation
 from .base import Weighting
@@ -46,6 +46,7 @@ def build_weighting(cfg: Mapping[str, Any], tasks: Sequence[str]) -> Weighting:
     name = args.pop("type")
     own = name if inspect.isclass(name) else MODELS.get(name)
     if inspect.isclass(own) and issubclass(own, Weighting):
+        check_arguments(_WHERE, cfg, own, ("tasks",))
         return MODELS.build(dict(cfg, tasks=tasks))
     scalarizers, aggregators = find_methods(name)
     if name not in scalarizers and name not in aggregators:
@@ -79,6 +80,11 @@ class _Method:
         for name, value in self.args.items():
             if isinstance(value, Mapping):
                 check_tasks(f"{_WHERE}.{name}", value, tasks)
+            elif isinstance(value, (list, tuple)):
+                raise ValueError(
+                    f"`{_WHERE}.{name}` is {value!r}; expected a number for each task, "
+                    f"as in {name}=dict({tasks[0]}=1.0, ...)."
+                )
 
     def __call__(self, tasks: tuple[str, ...], device: torch.device) -> nn.Module:
         args = {name: _value(value, tasks, device) for name, value in self.args.items()}

@@ -27,6 +27,9 @@ class LossWeighting(Weighting):
         epoch_length: Optimizer steps after which DWA takes its averages. Defaults to
             None, for the others.
         seed: Seed of random weights. Defaults to 0.
+
+    Raises:
+        ValueError: If ``epoch_length`` is no number of steps.
     """
 
     last_losses: Tensor
@@ -39,6 +42,13 @@ class LossWeighting(Weighting):
         seed: int = 0,
     ) -> None:
         super().__init__(tasks, seed)
+        if epoch_length is not None and (
+            type(epoch_length) is not int or epoch_length < 1
+        ):
+            raise ValueError(
+                f"`model.weighting.epoch_length` is {epoch_length!r}; expected a "
+                "number of optimizer steps, at least 1."
+            )
         self.scalarizer = scalarizer
         self.epoch_length = epoch_length
         self.register_buffer("last_losses", torch.full((len(self.tasks),), torch.nan))

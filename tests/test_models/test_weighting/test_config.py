@@ -20,7 +20,7 @@ from tests.tiny_tasks import (
     tiny_batches,
 )
 
-POINTS = dict(one=[(0, 1)], two=[(0, 1)], three=[(0, 1)])
+POINTS = dict(one=[(0, 1)], two=[(0, 1)], three=1.0)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,33 @@ POINTS = dict(one=[(0, 1)], two=[(0, 1)], three=[(0, 1)])
         ),
         (
             dict(type="ScheduledWeighting", points=dict(POINTS, two=[(5, 1), (0, 1)])),
-            r"weighting\.points\.two.*rising",
+            r"weighting\.points\.two.*that rise",
         ),
+        (
+            dict(type="ScheduledWeighting", points=dict(POINTS, two=[0, 1.0])),
+            r"weighting\.points\.two` is \[0, 1\.0\].*pairs",
+        ),
+        (
+            dict(type="ScheduledWeighting", points=dict(POINTS, two=[(0, "1")])),
+            r"weighting\.points\.two` is .*'1'",
+        ),
+        (
+            dict(type="ScheduledWeighting"),
+            r"has no 'points'.*Add `model\.weighting\.po",
+        ),
+        (
+            dict(type="ScheduledWeighting", points=POINTS, interpolate="step"),
+            r"'interpolate'.*Did you mean 'interpolation'",
+        ),
+        (
+            dict(type="UPGrad", pref_vector=[1, 1, 2]),
+            r"pref_vector` is \[1, 1, 2\]; expected .* pref_vector=dict\(one=",
+        ),
+        (
+            dict(type="Constant", weights=(1, 2, 3)),
+            r"weights` is \(1, 2, 3\); expected",
+        ),
+        (dict(type="DWA", epoch_length=0), r"epoch_length` is 0; expected .* steps"),
         (
             dict(type="ScheduledWeighting", points=POINTS, interpolation="cubic"),
             r"weighting\.interpolation.*'cubic'.*'linear'",
