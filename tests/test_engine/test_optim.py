@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from gppf_mm.engine.optim import MultiTaskOptimWrapperConstructor
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
 from tests.stand_ins import batches, build_gppf, task_configs
@@ -424,6 +425,27 @@ def test_optimizer_without_weight_decay_or_rate() -> None:
 def test_bad_rules_are_named(rules: dict, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         build(build_gppf(TOP1), **rules)
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        (dict(router=0.01), r"paramwise_cfg\.router` is 0\.01; expected a dict"),
+        (dict(tasks=["det"]), r"paramwise_cfg\.tasks` is \['det'\]; expected a dict"),
+        (dict(tasks=dict(det=2)), r"paramwise_cfg\.tasks\.det` is 2; expected a dict"),
+    ],
+)
+def test_rules_that_are_no_dict_are_named(rules: dict, named: str) -> None:
+    with pytest.raises(TypeError, match=named):
+        MultiTaskOptimWrapperConstructor(dict(optimizer=ADAMW), rules)
+
+
+def test_none_takes_rules_out() -> None:
+    model = build_gppf(TOP1)
+    plain = settings(build(model))
+    rules = dict(tasks=dict(det=None), bank=None, router=None, weighting=None)
+    assert settings(build(model, **rules)) == plain
+    assert settings(build(model, tasks=None)) == plain
 
 
 def test_logger_speaks_again_after_a_failure() -> None:

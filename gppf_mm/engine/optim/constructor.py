@@ -8,7 +8,7 @@ from torch import nn
 
 from gppf_mm.models import GPPF
 from gppf_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
 
 from .agreement import agree
 from .multipliers import NEUTRAL, Multipliers, read_multipliers
@@ -49,6 +49,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             Defaults to None.
 
     Raises:
+        TypeError: If this or what stands under a key is no dict.
         ValueError: If a key is unknown, a value is no number from 0, or the router has
             both a value and a multiplier.
 
@@ -64,9 +65,13 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __init__(
         self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping[str, Any] | None = None
     ) -> None:
-        cfg = dict(paramwise_cfg or {})
+        cfg = _dict(_WHERE, paramwise_cfg, "dict(router=dict(lr=0.01))")
         check_names(_WHERE, cfg, ("tasks", "bank", "router", "weighting"))
-        self.rules = {task: dict(item) for task, item in cfg.get("tasks", {}).items()}
+        tasks = _dict(f"{_WHERE}.tasks", cfg.get("tasks"), "dict(det=dict(lr_mult=2))")
+        self.rules = {
+            task: _dict(f"{_WHERE}.tasks.{task}", item, "dict(lr_mult=2)")
+            for task, item in tasks.items()
+        }
         for task, item in self.rules.items():
             known = ("constructor", "paramwise_cfg", "lr_mult", "decay_mult")
             check_names(f"{_WHERE}.tasks.{task}", item, known)
@@ -74,16 +79,18 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             task: _factors(f"{_WHERE}.tasks.{task}", item)
             for task, item in self.rules.items()
         }
-        for part in ("bank", "router", "weighting"):
-            names = ("lr_mult", "decay_mult", *(_VALUES if part == "router" else ()))
-            check_names(f"{_WHERE}.{part}", cfg.get(part, {}), names)
-        router = dict(cfg.get("router", {}))
-        self.values_of_router = _take_values(f"{_WHERE}.router", router)
-        self.of_bank = _factors(f"{_WHERE}.bank", cfg.get("bank", {}))
-        self.of_router = _factors(f"{_WHERE}.router", router, decay=0.0)
-        self.of_weighting = _factors(
-            f"{_WHERE}.weighting", cfg.get("weighting", {}), decay=0.0
+        bank, router, weighting = (
+            _dict(f"{_WHERE}.{part}", cfg.get(part), "dict(lr_mult=2)")
+            for part in ("bank", "router", "weighting")
         )
+        factors = ("lr_mult", "decay_mult")
+        check_names(f"{_WHERE}.bank", bank, factors)
+        check_names(f"{_WHERE}.router", router, (*factors, *_VALUES))
+        check_names(f"{_WHERE}.weighting", weighting, factors)
+        self.values_of_router = _take_values(f"{_WHERE}.router", router)
+        self.of_bank = _factors(f"{_WHERE}.bank", bank)
+        self.of_router = _factors(f"{_WHERE}.router", router, decay=0.0)
+        self.of_weighting = _factors(f"{_WHERE}.weighting", weighting, decay=0.0)
         # An empty one would make the stock class skip `add_params`.
         super().__init__(optim_wrapper_cfg, cfg or dict(tasks={}))
 
@@ -188,6 +195,13 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "`constructor` and `paramwise_cfg` of a recipe of this model."
             ) from error
         return {model.paths[task].to_bank(name): own for name, own in found.items()}
+
+
+def _dict(where: str, value: Any, example: str) -> dict[str, Any]:
+    """Return a copy of rules; None, by which configs take a key out, is none."""
+    value = {} if value is None else value
+    check_mapping(where, value, example)
+    return dict(value)
 
 
 def _factors(where: str, cfg: Mapping[str, Any], decay: float = 1.0) -> Multipliers:
