@@ -11,6 +11,7 @@ from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import (
     check_mapping,
     check_names,
+    check_number,
     check_task_name,
     check_tasks,
 )
@@ -93,8 +94,8 @@ class GPPF(SIMTModel):
         TypeError: If a task's model is not of the kind that can be trained; see
             `TaskModel`.
         ValueError: If a name is not allowed, no task's model has such an attribute or
-            one has no backbone, the tasks' shared parts differ, or a shared parameter
-            is tied to one outside the shared parts.
+            one has no backbone, the tasks' shared parts differ, a shared parameter
+            is tied to one outside the shared parts, or a loss has no weight from 0.
     """
 
     def __init__(
@@ -136,7 +137,11 @@ class GPPF(SIMTModel):
         self.trained_tasks = tuple(task for task in tasks if task not in kept)
         self.loss_weights = dict.fromkeys(tasks, 1.0)
         if loss_weights is not None:
-            check_tasks("model.loss_weights", loss_weights, tasks)
+            where = "model.loss_weights"
+            check_mapping(where, loss_weights, f"dict({next(iter(tasks))}=1.0, ...)")
+            check_tasks(where, loss_weights, tasks)
+            for task, weight in loss_weights.items():
+                check_number(f"{where}.{task}", weight)
             self.loss_weights.update(loss_weights)
         # Before the models, which take their time.
         weigher = build_weighting(weighting, self.trained_tasks) if weighting else None

@@ -460,6 +460,15 @@ def bare(**changes: object) -> Callable[[], GPPF]:
         ),
         (dict(tasks=dict(logits=task_configs()["cls"])), r"'logits'.*another name"),
         (dict(loss_weights=dict(det=1, seg=1)), r"loss_weights.*'cls'"),
+        (
+            dict(loss_weights=1),
+            r"loss_weights` is 1; expected a dict, such as dict\(det",
+        ),
+        (
+            dict(loss_weights=dict(det=1, seg="1", cls=1)),
+            r"loss_weights\.seg` is '1'; expected a number from 0",
+        ),
+        (dict(loss_weights=dict(det=1, seg=1, cls=-1)), r"loss_weights\.cls` is -1"),
         (dict(loss_weights=dict(det=1, seg=1, cla=1)), r"loss_weights.*'cla'.*'cls'"),
         (
             dict(share=("backbone", "nek")),
