@@ -106,3 +106,9 @@ def test_what_the_hook_builds_is_of_its_library(given: str | None, wanted: str):
 def test_a_hook_of_which_nothing_would_be_called_is_refused():
     with pytest.raises(ValueError, match=r"EmptyCacheHook for task 'seg'.*before_val"):
         TaskHook("seg", dict(type="EmptyCacheHook"))
+
+
+def test_a_stock_run_is_refused():
+    hook = TaskHook("seg", dict(type="gppf_mm.Witness"))
+    with pytest.raises(TypeError, match=r"'seg'.*is a Linear.*Put the Witness itself"):
+        hook.before_train(SimpleNamespace(model=nn.Linear(1, 1)))

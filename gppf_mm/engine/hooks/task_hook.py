@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from gppf_mm.engine.runner.building import unwrap
+from gppf_mm.models import GPPF
 from gppf_mm.registry import HOOKS
 
 _POINTS = (
@@ -57,6 +58,14 @@ class TaskHook(Hook):
 
     def _call(self, runner: Runner, point: str, **arguments: Any) -> None:
         model = unwrap(runner.model)
+        if not isinstance(model, GPPF):
+            raise TypeError(
+                f"The hooks have a TaskHook for task {self.task!r}, and `model` is a "
+                f"{type(model).__name__}, which has no tasks; expected a SIMT run, "
+                "runner_type='gppf_mm.SIMTRunner' with model=dict(type='gppf_mm.GPPF', "
+                f"tasks=...). Put the {type(self.hook).__name__} itself into "
+                "`custom_hooks`."
+            )
         # What the stock hook builds, such as a loader, is looked up in its library.
         scope = DefaultScope.overwrite_default_scope(self.scope)
         with scope, model.activate(self.task) as stock:
@@ -77,7 +86,11 @@ class TaskHook(Hook):
         return data_batch is not None and self.task not in data_batch
 
     def before_train(self, runner: Runner) -> None:
-        """Call the stock hook."""
+        """Call the stock hook.
+
+        Raises:
+            TypeError: If the model is of a single task.
+        """
         self._call(runner, "before_train")
 
     def before_train_epoch(self, runner: Runner) -> None:
