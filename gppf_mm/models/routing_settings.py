@@ -21,6 +21,9 @@ _WITHOUT_EFFECT = (
     "gradient",
 )
 
+# Of what is not the router's own.
+_DEFAULTS: dict[str, Any] = {"placement": [], "router.group": "block"}
+
 
 def read_settings(text: str | None) -> dict[str, Any]:
     """Read what decides a plan from a config's text, running no code.
@@ -70,16 +73,23 @@ def first_difference(
         if key.startswith("router.routes.") and not in_both:
             continue
         values = [_setting(settings, key) for settings in (trained, present)]
-        if values[0] != values[1]:
+        if not _agree(key, *values):
             return key, *values
     return None
+
+
+def _agree(key: str, one: Any, other: Any) -> bool:
+    if key == "router.type":
+        # The same router with and without the scope or the module before its name.
+        one, other = (str(value).rpartition(".")[2] for value in (one, other))
+    return one == other
 
 
 def _setting(settings: Mapping[str, Any], key: str) -> Any:
     if key in settings:
         return settings[key]
-    if key == "router.group":
-        return "block"
+    if key in _DEFAULTS:
+        return _DEFAULTS[key]
     kind = settings.get("router.type")
     kind = MODELS.get(kind) if isinstance(kind, str) else None
     own = signature(kind).parameters if isclass(kind) else {}

@@ -86,6 +86,24 @@ def test_without_its_new_task_a_transfer_is_the_run_that_it_came_from(
 
 
 @pytest.mark.parametrize(
+    ("router", "lego"),
+    [
+        (FALLING, dict(placement=[])),
+        (dict(FALLING, group="block", shared_units=0), {}),
+        (dict(FALLING, type="TopKRouter"), {}),
+    ],
+)
+def test_the_same_routing_may_be_written_otherwise(
+    tmp_path: Path, router: dict[str, Any], lego: dict[str, Any]
+) -> None:
+    trained, content = run_of(config(FALLING, OLD))
+    path = tmp_path / "run.pth"
+    torch.save(content, path)
+    model = init_model(config(router, OLD, **lego), path)
+    assert torch.equal(predictions(model, "one"), predictions(trained, "one"))
+
+
+@pytest.mark.parametrize(
     ("trained", "other", "key"),
     [
         (FIXED, dict(routes=FIXED["routes"] | dict(two=[0, 3])), "routes.two"),
