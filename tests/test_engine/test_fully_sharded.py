@@ -162,19 +162,24 @@ def run_shards(rank: int) -> list[bool]:
     return found
 
 
-def run_overflow(rank: int) -> tuple[bool, float]:
-    """Let a scaled gradient overflow in one rank's shard alone."""
-    weight = nn.Parameter(torch.ones(2))
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    optim_wrapper = SimpleNamespace(
-        optimizer=optimizer, loss_scaler=torch.amp.GradScaler("cpu", init_scale=8.0)
-    )
-    share_overflows(optim_wrapper)
-    scaler = optim_wrapper.loss_scaler
-    scaler.scale(weight.sum() * (float("inf") if rank else 1.0)).backward()
-    scaler.step(optimizer)
-    scaler.update()
-    return bool((weight == 1).all()), scaler.get_scale()
+def run_overflow(rank: int) -> list[tuple[list[float], float]]:
+    """Let a scaled gradient overflow in one rank's shard alone, then in none."""
+    found = []
+    for fused in (False, True):
+        weight = nn.Parameter(torch.ones(2))
+        optimizer = torch.optim.SGD([weight], lr=1.0, fused=fused)
+        optim_wrapper = SimpleNamespace(
+            optimizer=optimizer, loss_scaler=torch.amp.GradScaler("cpu", init_scale=8.0)
+        )
+        share_overflows(optim_wrapper)
+        scaler = optim_wrapper.loss_scaler
+        for factor in (float("inf") if rank else 1.0, 0.5):
+            optimizer.zero_grad()
+            scaler.scale(weight.sum() * factor).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            found.append((weight.tolist(), scaler.get_scale()))
+    return found
 
 
 def run_all(rank: int) -> dict[str, Any]:
@@ -231,7 +236,10 @@ def test_tensors_of_any_length_are_divided_and_joined(ranks: list[dict]):
 
 
 def test_an_overflow_in_one_shard_leaves_out_all_steps(ranks: list[dict]):
-    assert [results["run_overflow"] for results in ranks] == [(True, 4.0)] * RANKS
+    left_out, taken = ([1.0, 1.0], 4.0), ([0.5, 0.5], 4.0)
+    for results in ranks:
+        # An optimizer of PyTorch's usual kind, and a fused one.
+        assert results["run_overflow"] == [left_out, taken] * 2
 
 
 def test_a_weighting_that_needs_whole_gradients_is_refused():

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from mmengine.optim import AmpOptimWrapper
 from torch import Tensor, nn
+from torch.amp.grad_scaler import OptState
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
 
@@ -59,11 +60,26 @@ def clip_grad_norm_(
     return total
 
 
+class _SharingGradScaler(ShardedGradScaler):
+    """Shares overflows with fused optimizers too.
+
+    Such a one divides by the scale itself. For it PyTorch looks for overflows in this
+    rank's gradients alone, and the ranks' weights and scales would part.
+    """
+
+    def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> float | None:
+        """Take a step, or leave it out; see ``GradScaler.step``."""
+        stage = self._per_optimizer_states[id(optimizer)]["stage"]
+        if self.is_enabled() and stage is OptState.READY:
+            self.unscale_(optimizer)
+        return super().step(optimizer, *args, **kwargs)
+
+
 def share_overflows(optim_wrapper: AmpOptimWrapper) -> None:
     """Let an overflow in one rank's rows leave out the step on all ranks."""
     old = optim_wrapper.loss_scaler
-    if old.is_enabled() and not isinstance(old, ShardedGradScaler):
-        optim_wrapper.loss_scaler = ShardedGradScaler(
+    if old.is_enabled() and not isinstance(old, _SharingGradScaler):
+        optim_wrapper.loss_scaler = _SharingGradScaler(
             device=optim_wrapper.optimizer.param_groups[0]["params"][0].device.type,
             init_scale=old.get_scale(),
             growth_factor=old.get_growth_factor(),
