@@ -378,6 +378,10 @@ def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):
             lambda cfg: cfg.val_cfg.mean.update(clf=dict(metric="top1")),
             r"`val_cfg\.mean` has an unknown key 'clf'.*Did you mean 'cls'",
         ),
+        (
+            lambda cfg: cfg.val_cfg.update(type="ValLoop"),
+            r"`val_cfg\.type` is 'ValLoop'.*'gppf_mm\.MultiTaskValLoop'",
+        ),
     ],
 )
 def test_mistakes_in_the_evaluation_config(tmp_path: Path, edit, message: str):

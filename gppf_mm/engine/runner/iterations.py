@@ -20,6 +20,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = dict(
     # As often as `SIMTTrainLoop` validates by default (our choice).
     checkpoint=dict(type="CheckpointHook", interval=1000),
 )
+# What a stock schedule in `_base_` names, and what takes its place.
+_STOCK_LOOPS = ("EpochBasedTrainLoop", "IterBasedTrainLoop", "ValLoop", "TestLoop")
+_LOOPS = dict(
+    train_cfg="SIMTTrainLoop", val_cfg="MultiTaskValLoop", test_cfg="MultiTaskTestLoop"
+)
 
 
 def count_iterations(hooks: Hooks | None) -> dict[str, Any]:
@@ -50,11 +55,12 @@ def count_iterations(hooks: Hooks | None) -> dict[str, Any]:
     return found
 
 
-def check_loop(loop: BaseLoop | Mapping[str, Any]) -> None:
-    """Refuse a training loop that counts epochs, or that knows a single task.
+def check_loop(key: str, loop: BaseLoop | Mapping[str, Any]) -> None:
+    """Refuse a loop that counts epochs, or that knows a single task.
 
     Args:
-        loop: ``train_cfg`` of a config.
+        key: ``train_cfg``, ``val_cfg`` or ``test_cfg``.
+        loop: What a config has there.
 
     Raises:
         ValueError: If it does.
@@ -62,11 +68,17 @@ def check_loop(loop: BaseLoop | Mapping[str, Any]) -> None:
     if not isinstance(loop, Mapping):
         return
     name = class_name(loop.get("type"))
-    if name in ("EpochBasedTrainLoop", "IterBasedTrainLoop"):
+    if name in _STOCK_LOOPS:
         raise ValueError(
-            f"`train_cfg.type` is {name!r}, a loop over the batches of a single task; "
-            "expected no `type`, or 'gppf_mm.SIMTTrainLoop'."
+            f"`{key}.type` is {name!r}, a loop over the batches of a single task; "
+            f"expected no `type`, or 'gppf_mm.{_LOOPS[key]}'."
         )
+    if key == "train_cfg":
+        _check_units(loop)
+
+
+def _check_units(loop: Mapping[str, Any]) -> None:
+    """Refuse a training that is measured in epochs."""
     for key in ("max_epochs", "by_epoch"):
         if loop.get(key):
             raise ValueError(

@@ -100,15 +100,17 @@ class SIMTRunner(Runner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, `SIMTTrainLoop` unless the config names another."""
-        check_loop(loop)
+        check_loop("train_cfg", loop)
         return super().build_train_loop(_with_type(loop, "gppf_mm.SIMTTrainLoop"))
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the validation loop, `MultiTaskValLoop` by default."""
+        check_loop("val_cfg", loop)
         return super().build_val_loop(_with_type(loop, "gppf_mm.MultiTaskValLoop"))
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the test loop, `MultiTaskTestLoop` by default."""
+        check_loop("test_cfg", loop)
         return super().build_test_loop(_with_type(loop, "gppf_mm.MultiTaskTestLoop"))
 
     def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
