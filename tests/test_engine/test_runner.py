@@ -13,6 +13,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch._dynamo.utils import counters
 
+from gppf_mm.engine.runner import building
+from gppf_mm.engine.runner.building import check_loader_cfgs
 from gppf_mm.engine.runner.checkpoints import find_latest_checkpoint
 from tests.runs import make_tiny_toy, tiny_config
 
@@ -286,6 +288,10 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             r"`train_dataloader\.seg` has an unknown key.*Did you mean 'batch_size'",
         ),
         (
+            lambda cfg: cfg.train_dataloader.seg.pop("dataset"),
+            r"`train_dataloader\.seg\.dataset` is missing",
+        ),
+        (
             lambda cfg: cfg.train_dataloader.det.dataset.metainfo.update(
                 classes=("nowhere",)
             ),
@@ -389,6 +395,16 @@ def test_mistakes_in_the_evaluation_config(tmp_path: Path, edit, message: str):
     edit(cfg)
     with pytest.raises(ValueError, match=message):
         RUNNERS.build(cfg).val()
+
+
+def test_ranks_without_a_sampler_would_read_the_same(monkeypatch: pytest.MonkeyPatch):
+    shuffled = {"seg": dict(batch_size=2, shuffle=True, dataset=dict(type="X"))}
+    check_loader_cfgs("train_dataloader", shuffled)
+    monkeypatch.setattr(building, "get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match=r"`train_dataloader\.seg\.sampler` is.* 2 "):
+        check_loader_cfgs("train_dataloader", shuffled)
+    shuffled["seg"]["sampler"] = dict(type="DefaultSampler")
+    check_loader_cfgs("train_dataloader", shuffled)
 
 
 def test_a_checkpoint_of_which_nothing_would_be_loaded_is_refused(tmp_path: Path):

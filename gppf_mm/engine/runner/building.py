@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from inspect import signature
 
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
@@ -61,7 +61,8 @@ def check_loader_cfgs(where: str, cfgs: Mapping[str, dict]) -> None:
 
     Raises:
         TypeError: If a task's config is not a dict.
-        ValueError: If it has no batch size, or a key that loaders do not know.
+        ValueError: If it has no batch size or data set, a key that loaders do not know,
+            or no sampler where each process reads a share of the data.
     """
     for task, cfg in cfgs.items():
         if not isinstance(cfg, dict):
@@ -70,9 +71,19 @@ def check_loader_cfgs(where: str, cfgs: Mapping[str, dict]) -> None:
                 f"the task, a dict: `{where}` is keyed by task."
             )
         check_names(f"{where}.{task}", cfg, _LOADER_KEYS)
-        if "batch_size" not in cfg:
+        for key in ("batch_size", "dataset"):
+            if cfg.get(key) is None:
+                raise ValueError(
+                    f"`{where}.{task}.{key}` is missing; every task needs its own."
+                )
+        ranks = get_world_size()
+        if ranks > 1 and cfg.get("sampler") is None:
             raise ValueError(
-                f"`{where}.{task}.batch_size` is missing; every task needs its own."
+                f"`{where}.{task}.sampler` is missing, and without it each of the "
+                f"{ranks} processes reads all of the data, the same samples at a time. "
+                "Expected a sampler that gives each its share, such as dict(type="
+                "'DefaultSampler', shuffle=True); shuffle=False where nothing is "
+                "trained."
             )
 
 
