@@ -37,6 +37,7 @@ def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def content(**changes: object) -> dict:
     whole = dict(state_dict=MODEL.state_dict(), meta=dict(iter=1), message_hub={})
+    whole["optimizer"] = {}
     return {key: item for key, item in {**whole, **changes}.items() if item is not None}
 
 
@@ -49,8 +50,10 @@ class Code:
 
 
 def test_a_checkpoint_of_the_model_is_taken(tmp_path: Path):
-    torch.save(content(optimizer={}), tmp_path / "x.pth")
+    torch.save(content(), tmp_path / "x.pth")
     check_resumable(str(tmp_path / "x.pth"), MODEL)
+    torch.save(content(param_schedulers=[]), tmp_path / "x.pth")
+    check_resumable(str(tmp_path / "x.pth"), MODEL, scheduled=True)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,8 @@ def test_a_checkpoint_of_the_model_is_taken(tmp_path: Path):
         (content(state_dict={}), r"another model: 2 missing \(weight, bias\)"),
         (content(state_dict={**MODEL.state_dict(), "x": 1}), r"1 unexpected \(x\)"),
         (content(message_hub=None), "without 'message_hub'"),
+        (content(optimizer=None), "has no 'optimizer'.*`load_from`"),
+        (content(), "has no 'param_schedulers'.*save_param_scheduler"),
         (MODEL.state_dict(), "without 'state_dict'"),
         ([torch.zeros(2)], "holds a list"),
     ],
@@ -67,7 +72,7 @@ def test_a_checkpoint_of_the_model_is_taken(tmp_path: Path):
 def test_another_file_is_refused(tmp_path: Path, value: object, message: str):
     torch.save(value, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=message) as error:
-        check_resumable(str(tmp_path / "x.pth"), MODEL)
+        check_resumable(str(tmp_path / "x.pth"), MODEL, scheduled=True)
     assert str(tmp_path / "x.pth") in str(error.value)
 
 

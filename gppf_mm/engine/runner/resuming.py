@@ -24,7 +24,7 @@ _REMEDY = (
 _KEYS = ("state_dict", "meta", "message_hub")
 
 
-def check_resumable(path: str, model: nn.Module) -> None:
+def check_resumable(path: str, model: nn.Module, scheduled: bool = False) -> None:
     """Require that a file is a whole checkpoint of a run of this model.
 
     Only the table of contents is read: a file that is cut off has none. MMEngine
@@ -33,10 +33,12 @@ def check_resumable(path: str, model: nn.Module) -> None:
     Args:
         path: A local file, or the folder of a sharded checkpoint.
         model: The model that is about to be resumed.
+        scheduled: Whether the run has parameter schedulers. Defaults to False.
 
     Raises:
-        ValueError: If the file is cut off, no checkpoint, one of another model, or
-            holds what could run code; the message names it.
+        ValueError: If the file is cut off, no checkpoint, one of another model or
+            without the state of optimizer or schedulers, or holds what could run code;
+            the message names it.
     """
     content = _read(path)
     missing = [key for key in _KEYS if key not in _mapping(content)]
@@ -57,6 +59,27 @@ def check_resumable(path: str, model: nn.Module) -> None:
             f"model: {differences}. {_REMEDY} Weights alone start a training as "
             "`load_from` or `model.lego.init.checkpoint`."
         )
+    _check_states(path, content, scheduled)
+
+
+def _check_states(path: str, content: Mapping[str, Any], scheduled: bool) -> None:
+    """Require what MMEngine would begin anew, silently, at a learning rate of its own.
+
+    Raises:
+        ValueError: If it is missing.
+    """
+    keys = {"optimizer": "save_optimizer"}
+    if scheduled:
+        keys["param_schedulers"] = "save_param_scheduler"
+    for key, option in keys.items():
+        if key not in content:
+            raise ValueError(
+                f"The checkpoint {path!r} cannot be resumed from: it has no {key!r}, "
+                "whose state would begin anew in the middle of the run. Was it saved "
+                f"with `default_hooks.checkpoint.{option}` of False? Name one that has "
+                "it, --resume=FILE, or start a new training from its weights by "
+                "`load_from`."
+            )
 
 
 def order_as_saved(cfg: Config | dict[str, Any]) -> None:

@@ -220,7 +220,8 @@ class SIMTRunner(Runner):
                 )
                 self._resume = False
         if self._resume and self._load_from and os.path.exists(self._load_from):
-            check_resumable(self._load_from, unwrap(self.model))
+            scheduled = bool(self.param_schedulers)
+            check_resumable(self._load_from, unwrap(self.model), scheduled)
         loaded = self._has_loaded
         super().load_or_resume()
         trains = isinstance(self._train_loop, BaseLoop)
