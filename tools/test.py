@@ -14,6 +14,7 @@ from gppf_mm.apis import (
     load_config,
     name_missing_data,
     read_checkpoint,
+    require_stage,
     select_tasks,
     set_work_dir,
     write_metrics,
@@ -76,6 +77,7 @@ def main() -> None:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     with kind_errors():
         cfg = load_config(args.config, args.cfg_options)
+        require_stage(cfg, "test")
         cfg.launcher = args.launcher
         set_work_dir(cfg, args.config, args.work_dir)
         select_tasks(cfg, args.task)

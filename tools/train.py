@@ -15,6 +15,7 @@ from gppf_mm.apis import (
     load_config,
     name_missing_data,
     require_checkpoint,
+    require_stage,
     resume_hint,
     set_work_dir,
 )
@@ -63,6 +64,7 @@ def main() -> None:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     with kind_errors():
         cfg = load_config(args.config, args.cfg_options)
+        require_stage(cfg, "train")
         cfg.launcher = args.launcher
         set_work_dir(cfg, args.config, args.work_dir)
         if args.amp:

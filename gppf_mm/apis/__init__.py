@@ -10,6 +10,7 @@ from .command_line import DICT_ACTION_HELP, kind_errors, short_path
 from .config import load_config, read_config, select_tasks, set_work_dir
 from .data import name_missing_data
 from .routing import find_config, find_task_groups, write_routing
+from .stages import require_stage
 from .testing import draw_predictions, dump_predictions, write_metrics
 from .training import enable_amp, enable_auto_scale_lr, enable_resume, resume_hint
 
@@ -30,6 +31,7 @@ __all__ = [
     "read_checkpoint",
     "read_config",
     "require_checkpoint",
+    "require_stage",
     "resume_hint",
     "select_tasks",
     "set_work_dir",
