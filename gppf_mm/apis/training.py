@@ -7,6 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from gppf_mm.utils.class_name import class_name
+
 AUTO = "auto"
 
 
@@ -27,7 +29,7 @@ def enable_amp(cfg: Config) -> None:
         )
     wrapper = cfg.optim_wrapper
     found = wrapper.get("type", "OptimWrapper")
-    if found not in ("OptimWrapper", "AmpOptimWrapper"):
+    if class_name(found) not in ("OptimWrapper", "AmpOptimWrapper"):
         raise ValueError(
             f"--amp makes an AmpOptimWrapper of an OptimWrapper, but "
             f"`optim_wrapper.type` is {found!r}. Leave --amp out, or set mixed "
