@@ -78,7 +78,7 @@ def enable_resume(cfg: Config, checkpoint: str | None) -> None:
     if checkpoint == AUTO:
         cfg.load_from = None
         return
-    if not Path(checkpoint).exists():
+    if "://" not in checkpoint and not Path(checkpoint).exists():
         raise FileNotFoundError(
             f"--resume names {checkpoint!r}, which is not there (seen from "
             f"{Path.cwd()}). Give a checkpoint, or --resume alone for the last one in "

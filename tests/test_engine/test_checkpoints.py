@@ -23,6 +23,12 @@ def test_latest_without_a_usable_note_is_the_highest_iteration(
     assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_10.pth")
 
 
+def test_latest_may_be_on_a_storage_backend(tmp_path: Path):
+    (tmp_path / "iter_2.pth").touch()
+    (tmp_path / "last_checkpoint").write_text("s3://bucket/run/iter_4.pth")
+    assert find_latest_checkpoint(tmp_path) == "s3://bucket/run/iter_4.pth"
+
+
 def test_no_checkpoint(tmp_path: Path):
     assert find_latest_checkpoint(tmp_path) is None
 

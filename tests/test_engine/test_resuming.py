@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
+from mmengine.runner import CheckpointLoader
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -178,6 +179,34 @@ def test_a_run_resumed_from_before_a_validation_makes_up_for_it(tmp_path: Path):
     assert run("iter_2.pth") == [2]
     # This one was saved again, with its score.
     assert run("iter_1.pth") == [2]
+
+
+def test_a_checkpoint_on_a_storage_backend_is_resumed_from(tmp_path: Path):
+    def fetch(filename: str, map_location: str | None = None) -> dict:
+        return torch.load(tmp_path / filename.removeprefix("far://"), map_location)
+
+    def run(resume: bool) -> list[int]:
+        options = {
+            "train_cfg.max_iters": 2,
+            "train_cfg.val_interval": 1,
+            "default_hooks.checkpoint.interval": 1,
+            "custom_hooks": [dict(type="Validations")],
+            "resume": resume,
+        }
+        runner = RUNNERS.build(tiny_config(tmp_path, options))
+        runner.train()
+        return next(h for h in runner.hooks if isinstance(h, Validations)).seen
+
+    assert run(resume=False) == [1, 2]
+    CheckpointLoader.register_scheme("far://", fetch, force=True)
+    (tmp_path / "last_checkpoint").write_text("far://iter_1.pth")
+    assert run(resume=True) == [2]
+    saved = torch.load(tmp_path / "iter_1.pth")
+    del saved["optimizer"]
+    torch.save(saved, tmp_path / "iter_1.pth")
+    (tmp_path / "last_checkpoint").write_text("far://iter_1.pth")
+    with pytest.raises(ValueError, match=r"'far://iter_1\.pth'.*has no 'optimizer'"):
+        run(resume=True)
 
 
 def test_a_run_that_fails_leaves_no_workers(tmp_path: Path):

@@ -35,11 +35,17 @@ def remove(path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
 
 
+def is_remote(path: str | Path) -> bool:
+    """Return whether a path is that of a storage backend, not of a local disk."""
+    return "://" in str(path)
+
+
 def find_latest_checkpoint(work_dir: Path) -> str | None:
     """Find the checkpoint to resume from.
 
     MMEngine notes it in the file ``last_checkpoint``. If a kill left that file empty or
-    the checkpoint elsewhere, the highest iteration in the folder counts.
+    the checkpoint elsewhere, the highest iteration in the folder counts. One that is
+    noted on a storage backend is taken to be there.
 
     Args:
         work_dir: The run's folder.
@@ -50,7 +56,7 @@ def find_latest_checkpoint(work_dir: Path) -> str | None:
     note = work_dir / "last_checkpoint"
     if note.is_file():
         noted = note.read_text().strip()
-        if noted and Path(noted).exists():
+        if noted and (is_remote(noted) or Path(noted).exists()):
             return noted
     found = {
         int(match[1]): path

@@ -40,7 +40,21 @@ def check_resumable(path: str, model: nn.Module, scheduled: bool = False) -> Non
             without the state of optimizer or schedulers, or holds what could run code;
             the message names it.
     """
-    content = _read(path)
+    check_content(path, _read(path), model, scheduled)
+
+
+def check_content(path: str, content: Any, model: nn.Module, scheduled: bool) -> None:
+    """Require that what was read is a checkpoint of a run of this model.
+
+    Args:
+        path: Where it was read, named in errors.
+        content: What was read.
+        model: The model.
+        scheduled: Whether the run has parameter schedulers.
+
+    Raises:
+        ValueError: If it is not; see `check_resumable`.
+    """
     missing = [key for key in _KEYS if key not in _mapping(content)]
     if missing:
         raise ValueError(

@@ -20,7 +20,7 @@ from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
-from .checkpoints import find_latest_checkpoint
+from .checkpoints import find_latest_checkpoint, is_remote
 from .checks import check_ema, check_loaded, check_optim_wrapper, check_sync_bn
 from .config_text import CachedTextConfig
 from .hook_checks import check_hooks
@@ -30,7 +30,12 @@ from .iterations import (
     check_schedulers,
     count_iterations,
 )
-from .resuming import check_resumable, order_as_saved, remove_partial
+from .resuming import (
+    check_content,
+    check_resumable,
+    order_as_saved,
+    remove_partial,
+)
 from .router_seed import seed_router
 from .routing_schedules import restarted_schedules
 from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
@@ -201,7 +206,7 @@ class SIMTRunner(Runner):
         if not self._resume or self._has_loaded:
             return False
         path = self._load_from or find_latest_checkpoint(Path(self.work_dir))
-        return path is not None and Path(path).exists()
+        return path is not None and (is_remote(path) or Path(path).exists())
 
     def load_or_resume(self) -> None:
         """Load or resume a checkpoint, by default the last one.
@@ -263,6 +268,10 @@ class SIMTRunner(Runner):
             self._has_loaded = True
         else:
             checkpoint = super().load_checkpoint(filename, map_location, strict, revise)
+        if self._resume and is_remote(filename):
+            # A local one was checked before, at less than the cost of a download.
+            scheduled = bool(self.param_schedulers)
+            check_content(filename, checkpoint, unwrap(self.model), scheduled)
         check_loaded(filename, checkpoint, unwrap(self.model), revise)
         return checkpoint
 
