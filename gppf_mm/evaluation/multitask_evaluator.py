@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,31 @@ class MultiTaskEvaluator:
         evaluators: The stock evaluator of each task.
         mean: The metrics whose average is reported as ``mean``, by task: each a dict
             with ``metric`` and optionally ``scale``. Defaults to None, no mean.
+        where: The config key of the mean, named in errors. Defaults to
+            ``'val_cfg.mean'``.
 
     Raises:
-        ValueError: If ``mean`` names an unknown task or key.
+        TypeError: If ``mean`` has no dict for a task.
+        ValueError: If it names an unknown task or key, or no metric.
     """
 
     def __init__(
         self,
         evaluators: Mapping[str, Evaluator],
         mean: Mapping[str, Mapping[str, Any]] | None = None,
+        where: str = "val_cfg.mean",
     ) -> None:
         self.evaluators = dict(evaluators)
-        check_names("val_cfg.mean", mean or {}, self.evaluators)
+        self._where = where
+        check_names(where, mean or {}, self.evaluators)
         for task, item in (mean or {}).items():
-            check_names(f"val_cfg.mean.{task}", item, ("metric", "scale"))
+            check_mapping(f"{where}.{task}", item, "dict(metric='mIoU')")
+            check_names(f"{where}.{task}", item, ("metric", "scale"))
+            if "metric" not in item:
+                raise ValueError(
+                    f"`{where}.{task}.metric` is missing; expected the name of the "
+                    "task's metric that counts, such as 'mIoU'."
+                )
         self.mean = {task: MeanItem(**item) for task, item in (mean or {}).items()}
 
     def process(self, task: str, data_samples: Sequence, data_batch: Any) -> None:
@@ -97,7 +108,7 @@ class MultiTaskEvaluator:
                 level=logging.WARNING,
             )
             return 0.0
-        check_names(f"val_cfg.mean.{task}.metric", [item.metric], found)
+        check_names(f"{self._where}.{task}.metric", [item.metric], found)
         return item.scale * float(found[item.metric])
 
 

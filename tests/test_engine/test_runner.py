@@ -397,6 +397,13 @@ def test_mistakes_in_the_evaluation_config(tmp_path: Path, edit, message: str):
         RUNNERS.build(cfg).val()
 
 
+def test_a_mistake_in_the_test_config_names_its_own_key(tmp_path: Path):
+    cfg = tiny_config(tmp_path)
+    cfg.test_cfg.mean = dict(clf=dict(metric="top1"))
+    with pytest.raises(ValueError, match=r"`test_cfg\.mean` has an unknown key 'clf'"):
+        RUNNERS.build(cfg).test()
+
+
 def test_ranks_without_a_sampler_would_read_the_same(monkeypatch: pytest.MonkeyPatch):
     shuffled = {"seg": dict(batch_size=2, shuffle=True, dataset=dict(type="X"))}
     check_loader_cfgs("train_dataloader", shuffled)

@@ -46,6 +46,10 @@ def test_unknown_names_in_mean_are_refused():
         evaluator({"b": {"metric": "sum/total"}})
     with pytest.raises(ValueError, match=r"'metrics'.*Did you mean 'metric'"):
         evaluator({"a": {"metrics": "sum/total"}})
+    with pytest.raises(ValueError, match=r"`val_cfg\.mean\.a\.metric` is missing"):
+        evaluator({"a": {"scale": 100}})
+    with pytest.raises(TypeError, match=r"`val_cfg\.mean\.a` is 'sum/total'; expected"):
+        evaluator({"a": "sum/total"})
     wrong = evaluator({"a": {"metric": "sum/totals"}})
     wrong.process("a", [{"value": 1}], None)
     with pytest.raises(ValueError, match=r"'sum/totals'.*Did you mean 'sum/total'"):

@@ -62,7 +62,9 @@ class MultiTaskEvalLoop(BaseLoop):
         loader = MultiTaskDataLoader(loaders)
         super().__init__(runner, loader)
         self.evaluator = MultiTaskEvaluator(
-            build_evaluators(runner, evaluator, dataloader), mean
+            build_evaluators(runner, evaluator, dataloader),
+            mean,
+            f"{self.stage}_cfg.mean",
         )
         for task, metainfo in loader.metainfo().items():
             self.evaluator.evaluators[task].dataset_meta = metainfo
