@@ -107,9 +107,11 @@ def default_of(kind: type, name: str) -> Any:
 
 def keeps_statistics(cfg: Mapping[str, Any]) -> bool:
     """Tell whether a backbone trains on its running statistics, by ``norm_eval``."""
-    norm_eval = cfg.get("norm_eval", default_of(find_class(cfg), "norm_eval"))
-    norm = (cfg.get("norm_cfg") or {}).get("type", "BN")
-    return bool(norm_eval) and "BN" in class_name(norm)
+    kind = find_class(cfg)
+    norm_eval, norm = (
+        cfg.get(key, default_of(kind, key)) for key in ("norm_eval", "norm_cfg")
+    )
+    return bool(norm_eval) and "BN" in class_name((norm or {}).get("type", "BN"))
 
 
 def takes_masks(kind: type) -> bool:

@@ -168,6 +168,8 @@ def test_a_user_s_channels_win():
         (dict(frozen_stages=-1, type="mmdet.ResNet"), {}, "norm_eval=True"),
         (dict(frozen_stages=-1, norm_eval=False), {}, None),
         (dict(frozen_stages=-1, norm_cfg=dict(type="GN", num_groups=8)), {}, None),
+        # Layer norms, by the class's own default, have no running statistics.
+        (dict(SWIN, frozen_stages=-1), {}, None),
         (dict(init_cfg=dict(type="Pretrained", checkpoint="x.pth")), {}, None),
         ({}, dict(load_from="x.pth"), None),
         ({}, dict(lego=dict(init=dict(checkpoint="x.pth"))), None),
@@ -181,7 +183,8 @@ def test_what_stays_at_random_values_is_pointed_out(
         "gppf_mm.recipes.cautions.print_log", lambda text, **_: said.append(text)
     )
     tasks = dict(det=dict(config=RECIPES[0]))
-    cfg = dict(tasks=tasks, lego={}, backbone={**RESNET, **backbone})
+    common = backbone if "arch" in backbone else {**RESNET, **backbone}
+    cfg = dict(tasks=tasks, lego={}, backbone=common)
     expand(Config(cfg | more))
     assert len(said) == (message is not None)
     assert not message or message in said[0]
