@@ -98,6 +98,16 @@ def test_figures_go_to_tensorboard(whole: SIMTRunner):
     assert not list(Path(whole.log_dir).rglob("*.png"))
 
 
+def test_none_is_no_hook(tmp_path: Path):
+    """MMEngine takes None for hooks of its own alone."""
+    names = ("routing", "visualization", "interrupt", "timer")
+    options = {f"default_hooks.{name}": None for name in names}
+    runner = SIMTRunner.from_cfg(tiny_config(tmp_path, options))
+    kinds = {type(hook).__name__ for hook in runner.hooks}
+    assert kinds.isdisjoint({"RoutingHook", "InterruptHook", "IterTimerHook"})
+    assert "CheckpointHook" in kinds
+
+
 def test_a_stock_run_is_refused(tmp_path: Path):
     """A LegoBackbone has a network below the stock model, and one task."""
     stock = task_configs()["cls"]

@@ -41,6 +41,16 @@ from .routing_schedules import restarted_schedules
 from .sharded_runs import load_folder, prepare_sharded, wrap_sharded, wraps_sharded
 from .writing import write_checkpoint
 
+# MMEngine's own default hooks, of which None has to tell it to leave one out.
+_STOCK_HOOKS = (
+    "runtime_info",
+    "timer",
+    "sampler_seed",
+    "logger",
+    "param_scheduler",
+    "checkpoint",
+)
+
 
 @RUNNERS.register_module()
 class SIMTRunner(Runner):
@@ -175,10 +185,14 @@ class SIMTRunner(Runner):
     ) -> None:
         """Register MMEngine's default hooks and `InterruptHook`; see ``Runner``.
 
-        They count iterations, and a checkpoint is saved every 1000 by default.
+        They count iterations, and a checkpoint is saved every 1000 by default. A hook
+        that is None is left out.
         """
         hooks = count_iterations(hooks)
         hooks = {"interrupt": dict(type="gppf_mm.InterruptHook"), **hooks}
+        for name in [name for name in hooks if hooks[name] is None]:
+            if name not in _STOCK_HOOKS:
+                del hooks[name]
         super().register_default_hooks(hooks)
 
     def scale_lr(
