@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from gppf_mm.utils.class_name import class_name
 from gppf_mm.utils.evaluators import metric_list
 from gppf_mm.utils.plain import to_plain
 
@@ -70,7 +71,8 @@ def draw_predictions(cfg: Config, folder: str | None, interval: int) -> None:
     kind = "gppf_mm.MultiTaskVisualizationHook"
     hooks = cfg.setdefault("default_hooks", {})
     present = hooks.get("visualization") or {}
-    settings = present if present.get("type") == kind else {}
+    own = class_name(present.get("type")) == class_name(kind)
+    settings = present if own else {}
     hooks["visualization"] = dict(
         settings, type=kind, draw=True, out_dir=folder, interval=interval
     )

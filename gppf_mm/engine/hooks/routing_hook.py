@@ -20,8 +20,8 @@ class RoutingHook(Hook):
     """Notes every task's mixing weights, and draws them for TensorBoard and others.
 
     The main process writes ``routes.jsonl`` in the work dir: the routes of evaluation,
-    without noise, at the begin, every ``interval`` iterations and at the end. A resumed
-    run goes on with the file as if it had not stopped. ``tools/analysis_tools/
+    without noise, at the start, every ``interval`` iterations and at the end. A resumed
+    run continues the file as if it had not stopped. ``tools/analysis_tools/
     routing.py`` draws from it.
 
     Routing map, task affinity and unit usage go to the visualizer's backends as images;
