@@ -388,6 +388,13 @@ def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):
             lambda cfg: cfg.val_cfg.update(type="ValLoop"),
             r"`val_cfg\.type` is 'ValLoop'.*'gppf_mm\.MultiTaskValLoop'",
         ),
+        (
+            lambda cfg: cfg.update(
+                visualizers=dict(clf=dict(type="mmpretrain.UniversalVisualizer")),
+                custom_hooks=[dict(type="gppf_mm.MultiTaskVisualizationHook")],
+            ),
+            r"`visualizers` has an unknown key 'clf'.*Did you mean 'cls'",
+        ),
     ],
 )
 def test_mistakes_in_the_evaluation_config(tmp_path: Path, edit, message: str):

@@ -13,6 +13,7 @@ from mmengine.visualization import Visualizer
 
 from gppf_mm.engine.runner.building import unwrap
 from gppf_mm.registry import HOOKS
+from gppf_mm.utils.messages import check_names
 from gppf_mm.visualization import (
     build_visualizer,
     draw_sample,
@@ -70,6 +71,11 @@ class MultiTaskVisualizationHook(Hook):
         self._visualizers: dict[str, Visualizer] = {}
         self._seen: Counter[str] = Counter()
         self._names: set[Path] = set()
+
+    def before_run(self, runner: Runner) -> None:
+        """Require that visualizers are those of tasks."""
+        if found := runner.cfg.get("visualizers"):
+            check_names("visualizers", found, unwrap(runner.model).tasks)
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Prepare to draw the test."""
