@@ -1,14 +1,16 @@
 """A run that is told to end does so where a checkpoint holds all of it."""
 
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 from mmengine.optim import OptimWrapper
-from torch import nn
+from torch import distributed, nn
 
 from gppf_mm.engine.hooks import InterruptHook
 from gppf_mm.engine.hooks.interrupt_hook import Interrupted
+from tests.ranks import on_ranks
 
 
 class Log(SimpleNamespace):
@@ -33,3 +35,34 @@ def test_gradients_that_wait_for_more_are_not_lost():
             ended.append(step)
         runner.iter += 1
     assert ended == [2]
+
+
+def run_told(rank: int) -> tuple[bool, bool]:
+    """Tell rank 1 alone; return whether this one ends, and asked by a group apart."""
+    groups = []
+    reduce = distributed.all_reduce
+
+    def noting(tensor, op, group=None):
+        groups.append(group)
+        return reduce(tensor, op, group)
+
+    distributed.all_reduce = noting  # In this process alone.
+    optim_wrapper = SimpleNamespace(should_update=lambda: True)
+    runner = SimpleNamespace(
+        optim_wrapper=optim_wrapper, iter=0, hooks=[], logger=Log()
+    )
+    hook = InterruptHook()
+    hook.before_train(runner)
+    if rank:
+        hook._remember(signal.SIGTERM, None)
+    ended = False
+    try:
+        hook.after_train_iter(runner, 0)
+    except Interrupted:
+        ended = True
+    return ended, not {None, distributed.group.WORLD} & set(groups)
+
+
+def test_ranks_agree_apart_from_the_default_group(tmp_path: Path):
+    """On a GPU that one waits for all that the GPU has been given before."""
+    assert on_ranks(run_told, tmp_path) == [(True, True), (True, True)]

@@ -41,6 +41,12 @@ class ControlGroup:
         self._max(largest)
         return torch.equal(largest, own)
 
+    def largest(self, value: int) -> int:
+        """Return the largest of the ranks' numbers."""
+        values = torch.tensor([value])
+        self._max(values)
+        return int(values)
+
     def _max(self, values: torch.Tensor) -> None:
         if values.numel():
             distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)

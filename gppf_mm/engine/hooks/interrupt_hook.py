@@ -4,12 +4,11 @@ import signal
 from types import FrameType
 from typing import Any
 
-import torch
-from mmengine.device import get_device
-from mmengine.dist import all_reduce, is_distributed
+from mmengine.dist import is_distributed
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
+from gppf_mm.engine.distributed.control import ControlGroup
 from gppf_mm.registry import HOOKS
 from gppf_mm.utils.signals import listen
 
@@ -43,10 +42,13 @@ class InterruptHook(Hook):
 
     def __init__(self) -> None:
         self._signum = 0
+        self._control: ControlGroup | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Start to listen. The runner gives the signals back when training ends."""
         self._signum = 0
+        if is_distributed() and self._control is None:
+            self._control = ControlGroup()
         listen(self._remember)
 
     def after_train_iter(
@@ -82,8 +84,6 @@ class InterruptHook(Hook):
         self._signum = signum
 
     def _agree(self) -> int:
-        if not is_distributed():
+        if self._control is None:
             return self._signum
-        told = torch.tensor(self._signum, device=get_device())
-        all_reduce(told, op="max")
-        return int(told)
+        return self._control.largest(self._signum)
