@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import distributed, multiprocessing
 
 RANKS = 2
+# No default of PyTorch.
+TIMEOUT = timedelta(minutes=7)
 
 
 def on_ranks(function: Callable[..., Any], folder: Path, *args: Any) -> list[Any]:
@@ -24,7 +27,11 @@ def _run(rank: int, folder: Path, function: Callable[..., Any], args: tuple) -> 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
     store = f"file://{folder}/store"
     distributed.init_process_group(
-        "gloo", init_method=store, rank=rank, world_size=RANKS
+        "gloo",
+        init_method=store,
+        rank=rank,
+        world_size=RANKS,
+        timeout=TIMEOUT,
     )
     torch.manual_seed(0)
     result = function(rank, *args)

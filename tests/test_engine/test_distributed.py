@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gppf_mm.engine.distributed.control import ControlGroup
 from gppf_mm.engine.distributed.reducer import GradientReducer
 from gppf_mm.models import GPPF
 from gppf_mm.utils.batches import Batches
-from tests.ranks import RANKS, on_ranks
+from tests.ranks import RANKS, TIMEOUT, on_ranks
 from tests.runs import REPO, make_tiny_toy, tiny_config, tool, write_config
 from tests.stand_ins import TASKS, batches, build_gppf, task_configs
 from tests.tiny_tasks import OVERLAPPING, build_tiny, tiny_batches
@@ -94,7 +95,7 @@ def run_case(rank: int, name: str) -> tuple[Gradients, dict]:
 def run_all(rank: int) -> dict[str, Any]:
     results: dict[str, Any] = {name: run_case(rank, name) for name in CASES}
     runs = (run_half, run_counted, run_used_twice, run_other_plan, run_collectives)
-    for run in runs:
+    for run in (*runs, run_groups):
         results[run.__name__] = run(rank)
     return results
 
@@ -306,6 +307,18 @@ def test_ranks_that_meet_in_a_backward_pass_do_not_miss_each_other(ranks: list[d
     one, other = (results["run_collectives"] for results in ranks)
     torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert all(value.isfinite().all() for value in one["a bad loss"].values())
+
+
+def run_groups(rank: int) -> list[timedelta]:
+    """Return how long each group of a wrapper waits."""
+    wrapped = SIMTDataParallel(build_tiny(OVERLAPPING))
+    groups = [wrapped._control._group, wrapped._reducer._group]
+    device = torch.device("cpu")
+    return [group._get_backend(device).options._timeout for group in groups]
+
+
+def test_all_groups_wait_as_long_as_the_default_one(ranks: list[dict]):
+    assert [results["run_groups"] for results in ranks] == [[TIMEOUT] * 2] * RANKS
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """The ranks' small messages: what they must agree on, and what any of them saw."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from hashlib import blake2b
 
 import torch
 from torch import distributed
+from torch.distributed.constants import default_pg_nccl_timeout
 
 
 class ControlGroup:
@@ -15,7 +17,7 @@ class ControlGroup:
     """
 
     def __init__(self) -> None:
-        self._group = distributed.new_group(backend="gloo")
+        self._group = distributed.new_group(backend="gloo", timeout=common_timeout())
 
     def any_of(self, flags: Sequence[bool]) -> list[bool]:
         """Return which flags are set on any rank.
@@ -50,3 +52,16 @@ class ControlGroup:
     def _max(self, values: torch.Tensor) -> None:
         if values.numel():
             distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)
+
+
+def common_timeout() -> timedelta | None:
+    """Return how long a group shall wait: as long as the default one was told to.
+
+    A new group would have PyTorch's default, whatever ``env_cfg.dist_cfg.timeout`` is.
+
+    Returns:
+        None if nobody chose: NCCL's default is shorter than the CPU's.
+    """
+    group = distributed.group.WORLD
+    found = group._get_backend(group._device_types[0]).options._timeout
+    return None if found == default_pg_nccl_timeout else found

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from .averaging import average
-from .control import ControlGroup
+from .control import ControlGroup, common_timeout
 
 
 @dataclass
@@ -57,7 +57,7 @@ class GradientReducer:
         # theirs, and a bucket leaves earlier on a rank that lacks no gradient of it.
         # NCCL wants even those of different groups in one order where the GPU runs one
         # kernel at a time.
-        self._group = distributed.new_group()
+        self._group = distributed.new_group(timeout=common_timeout())
         self._bucket_bytes = bucket_bytes
         self._stages: list[list[_Bucket]] = []
         self._passes: list[int] = []
