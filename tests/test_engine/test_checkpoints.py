@@ -1,8 +1,15 @@
 from pathlib import Path
 
 import pytest
+from mmengine.runner import Runner
 
-from gppf_mm.engine.runner.checkpoints import find_latest_checkpoint, replace_file
+from gppf_mm.engine.runner import SIMTRunner
+from gppf_mm.engine.runner.checkpoints import (
+    find_latest_checkpoint,
+    replace_file,
+    replace_folder,
+)
+from gppf_mm.engine.runner.resuming import remove_partial
 
 
 def test_latest_is_the_noted_one(tmp_path: Path):
@@ -39,3 +46,50 @@ def test_replace_leaves_no_second_file(tmp_path: Path):
     replace_file(str(tmp_path / "new"), str(tmp_path / "name"))
     assert [path.name for path in tmp_path.iterdir()] == ["name"]
     assert (tmp_path / "name").read_text() == "new"
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_while_a_folder_is_replaced_loses_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+):
+    for name in ("iter_2.pth", "iter_2.pth.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "common.pth").touch()
+    rename, moved = Path.rename, []
+
+    def rename_until_killed(source: Path, target: Path) -> None:
+        if len(moved) == renames:
+            raise KilledError
+        moved.append(rename(source, target))
+
+    def be_killed(path: Path) -> None:
+        if path.exists():
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename_until_killed)
+        if renames:
+            patch.setattr("gppf_mm.engine.runner.checkpoints.remove", be_killed)
+        with pytest.raises(KilledError):
+            replace_folder(tmp_path / "iter_2.pth.partial", tmp_path / "iter_2.pth")
+    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: None)
+    for _ in range(2):  # As on two ranks.
+        SIMTRunner.from_cfg(dict(model=None, resume=True, work_dir=tmp_path))
+    remove_partial(tmp_path)
+    assert find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_2.pth")
+    assert (tmp_path / "iter_2.pth/common.pth").is_file()
+
+
+def test_a_folder_is_replaced_where_a_kill_has_left_another(tmp_path: Path):
+    for name in ("iter_2.pth", "iter_2.pth.partial", "iter_2.pth.outdated"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    replace_folder(tmp_path / "iter_2.pth.partial", tmp_path / "iter_2.pth")
+    assert [path.name for path in tmp_path.rglob("*")] == [
+        "iter_2.pth",
+        "iter_2.pth.partial",
+    ]

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,9 +23,24 @@ def replace_folder(source: Path, target: Path) -> None:
     """Move a written folder to its name, so that the name never shows half of it."""
     outdated = target.with_name(f"{target.name}.outdated")
     if target.exists():
+        remove(outdated)  # What a kill has left of another.
         target.rename(outdated)
     source.rename(target)
     remove(outdated)
+
+
+def bring_back(folder: Path) -> None:
+    """Undo the half of `replace_folder` that a kill has left, on any number of ranks.
+
+    Args:
+        folder: The run's folder.
+    """
+    for outdated in folder.glob("*.pth.outdated"):
+        target = outdated.with_suffix("")
+        if not target.exists():
+            # Another rank may be faster.
+            with suppress(FileNotFoundError):
+                outdated.rename(target)
 
 
 def remove(path: str | Path) -> None:

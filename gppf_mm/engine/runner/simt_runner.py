@@ -20,7 +20,7 @@ from gppf_mm.registry import RUNNERS
 from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
-from .checkpoints import find_latest_checkpoint, is_remote
+from .checkpoints import bring_back, find_latest_checkpoint, is_remote
 from .checks import check_ema, check_loaded, check_optim_wrapper, check_sync_bn
 from .config_text import CachedTextConfig
 from .hook_checks import check_hooks
@@ -77,6 +77,8 @@ class SIMTRunner(Runner):
 
         One that resumes has its tasks in the order in which they were trained before.
         """
+        if cfg.get("resume"):
+            bring_back(Path(cfg["work_dir"]))
         order_as_saved(cfg)
         seed_router(cfg)
         return super().from_cfg(
