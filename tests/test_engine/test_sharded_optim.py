@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mmengine.hooks import EMAHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
@@ -53,3 +53,12 @@ def test_an_optimizer_of_whole_tensors_is_refused(name: str):
 def test_a_moving_average_of_shards_is_refused():
     with pytest.raises(ValueError, match="has an EMAHook"):
         prepare_sharded(nn.Module(), None, [EMAHook()])
+
+
+def test_a_folder_of_shards_that_would_be_published_is_refused():
+    """Not after the training, whose end MMEngine would fail at."""
+    model = nn.Module()
+    model.checkpoint = "sharded"
+    hooks = [CheckpointHook(published_keys=["meta", "state_dict"])]
+    with pytest.raises(ValueError, match=r"published_keys` is \['meta'.*'full'"):
+        prepare_sharded(model, None, hooks)

@@ -44,13 +44,22 @@ def prepare_sharded(
     """Prepare optimizer and hooks for shards.
 
     Raises:
-        ValueError: If one of them needs whole parameters.
+        ValueError: If one of them needs whole parameters, or checkpoints in files.
     """
+    hooks = list(hooks)
     if any(isinstance(hook, EMAHook) for hook in hooks):
         raise ValueError(
             "`custom_hooks` has an EMAHook, whose second model would hold shards that "
             "no checkpoint collects. Take it out, or take `model_wrapper_cfg` out, for "
             "SIMTDataParallel."
+        )
+    published = [getattr(hook, "published_keys", None) for hook in hooks]
+    found = [keys for keys in published if keys is not None]
+    if found and model.checkpoint == "sharded":
+        raise ValueError(
+            f"`default_hooks.checkpoint.published_keys` is {found[0]}, and MMEngine "
+            "publishes files alone, but `model_wrapper_cfg.checkpoint` is 'sharded', "
+            "which saves folders; expected checkpoint='full', or no `published_keys`."
         )
     model.adopt(optim_wrapper)
 
