@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,18 +122,41 @@ def test_a_stock_run_is_refused(tmp_path: Path):
         RoutingHook().before_train(runner)
 
 
-def test_a_file_that_cannot_be_written_does_not_end_the_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    (tmp_path / ROUTE_FILE).mkdir()
-    runner = SimpleNamespace(
+def stand_in(work_dir: Path, max_iters: int) -> SimpleNamespace:
+    """Return a runner as far as the hook looks at it."""
+    return SimpleNamespace(
         iter=0,
-        max_iters=2,
-        work_dir=tmp_path,
+        max_iters=max_iters,
+        work_dir=work_dir,
         model=build_gppf(dict(type="SoftRouter")),
         visualizer=SimpleNamespace(_vis_backends={}),
         logger=logging.getLogger("routing"),
     )
+
+
+@pytest.mark.parametrize(
+    ("done", "noted"), [(5, [0, 2, 4, 5]), (4, [0, 2, 4]), (7, [0, 2, 4, 6, 7])]
+)
+def test_a_run_that_ends_early_has_its_end_noted_once(
+    tmp_path: Path, done: int, noted: list[int]
+):
+    """As EarlyStoppingHook ends it; the last case ends by itself."""
+    runner = stand_in(tmp_path, max_iters=7)
+    hook = RoutingHook(interval=2)
+    hook.before_train(runner)
+    for _ in range(done):
+        hook.after_train_iter(runner, runner.iter)
+        runner.iter += 1
+    hook.after_train(runner)
+    lines = (tmp_path / ROUTE_FILE).read_text().splitlines()[1:]
+    assert [json.loads(line)["iter"] for line in lines] == noted
+
+
+def test_a_file_that_cannot_be_written_does_not_end_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / ROUTE_FILE).mkdir()
+    runner = stand_in(tmp_path, max_iters=2)
     hook = RoutingHook()
     hook.before_train(runner)
     hook.after_train_iter(runner, 0)

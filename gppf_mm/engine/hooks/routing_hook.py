@@ -1,5 +1,6 @@
 """Noting the routes while a run trains."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +101,24 @@ class RoutingHook(Hook):
         outputs: Any = None,
     ) -> None:
         """Note and draw if it is time to."""
-        if not is_main_process():
-            return
         done = runner.iter + 1
         ends = done == runner.max_iters
-        notes, draws = (
-            every > 0 and (done % every == 0 or ends) for every in self._intervals
+        self._look(
+            runner,
+            done,
+            [every > 0 and (done % every == 0 or ends) for every in self._intervals],
         )
-        if notes or draws:
+
+    def after_train(self, runner: Runner) -> None:
+        """Note and draw the end of a run that ``EarlyStoppingHook`` has ended."""
+        done = runner.iter
+        if done < runner.max_iters:
+            wanted = [every > 0 and done % every > 0 for every in self._intervals]
+            self._look(runner, done, wanted)
+
+    def _look(self, runner: Runner, done: int, wanted: Sequence[bool]) -> None:
+        notes, draws = wanted
+        if is_main_process() and (notes or draws):
             routes = read_routes(unwrap(runner.model))
             if notes:
                 self._note(runner, routes, done)
