@@ -103,10 +103,12 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     if not tasks:
         return
     check_names("--task", tasks, cfg.model.tasks)
+    # A config may test only some of its tasks.
+    tested = set(cfg.get("test_evaluator") or {})
     for key in ("test_dataloader", "test_evaluator"):
         check_names(key, tasks, cfg.get(key) or {})
         cfg[key] = {task: cfg[key][task] for task in cfg[key] if task in tasks}
-    if set(tasks) < set(cfg.model.tasks) and cfg.get("test_cfg"):
+    if set(tasks) < tested and cfg.get("test_cfg"):
         cfg.test_cfg.pop("mean", None)
 
 

@@ -87,6 +87,19 @@ def test_task_and_out_of_one_task(
     assert len(pickle.loads((tmp_path / "cls.pkl").read_bytes())) == 8
 
 
+@pytest.mark.parametrize(("tasks", "has_mean"), [(["a", "b"], True), (["a"], False)])
+def test_the_mean_is_that_of_all_tested_tasks(tasks: list[str], has_mean: bool):
+    """A config may test only some of its tasks."""
+    tested = dict(a={}, b={})
+    mean = {task: dict(metric="top1") for task in tested}
+    test = dict(test_dataloader=tested, test_evaluator=tested)
+    model = dict(tasks=dict(tested, c={}))
+    cfg = Config(dict(test, model=model, test_cfg=dict(mean=mean)))
+    select_tasks(cfg, tasks)
+    assert list(cfg.test_evaluator) == tasks
+    assert ("mean" in cfg.test_cfg) is has_mean
+
+
 def test_metrics_may_be_more_than_numbers(tmp_path: Path):
     """mmpretrain's ConfusionMatrix is a matrix."""
     values = dict(matrix=torch.eye(2), array=np.arange(2), number=np.float32(0.5))
