@@ -22,6 +22,8 @@ _SIZES = dict(
     RandomCrop="crop_size",
     RandomResizedCrop="scale",
 )
+# Their `RandomCrop`, not mmdet's, takes (height, width).
+_HEIGHT_FIRST = ("mmpretrain", "mmseg")
 
 
 def find_image_shape(cfg: Config, task: str) -> tuple[int, int]:
@@ -66,8 +68,9 @@ def _first_image(loader: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _pipeline_shape(cfg: Config, task: str, key: str) -> tuple[int, int] | None:
-    pipeline = next(_pipelines((cfg.get(key) or {}).get(task)), ())
-    return _last_shape(pipeline)
+    loader = (cfg.get(key) or {}).get(task) or {}
+    pipeline = next(_pipelines(loader), ())
+    return _last_shape(pipeline, loader.get("_scope_", ""))
 
 
 def _pipelines(cfg: Any) -> Iterator[Sequence[Any]]:
@@ -83,16 +86,17 @@ def _pipelines(cfg: Any) -> Iterator[Sequence[Any]]:
             yield from _pipelines(value)
 
 
-def _last_shape(pipeline: Sequence[Any]) -> tuple[int, int] | None:
+def _last_shape(pipeline: Sequence[Any], scope: str) -> tuple[int, int] | None:
     shape = None
     for transform in pipeline:
         if isinstance(transform, Mapping):
-            shape = _shape(transform) or shape
+            shape = _shape(transform, scope) or shape
     return shape
 
 
-def _shape(transform: Mapping[str, Any]) -> tuple[int, int] | None:
-    size = transform.get(_SIZES.get(class_name(transform.get("type")), ""))
+def _shape(transform: Mapping[str, Any], scope: str) -> tuple[int, int] | None:
+    kind = transform.get("type")
+    size = transform.get(_SIZES.get(class_name(kind), ""))
     if isinstance(size, int):
         return size, size
     if not isinstance(size, (list, tuple)) or len(size) != 2:
@@ -100,6 +104,15 @@ def _shape(transform: Mapping[str, Any]) -> tuple[int, int] | None:
     if not all(isinstance(edge, int) for edge in size):
         return None  # Ratios, or several scales to choose from.
     width, height = size
+    if class_name(kind) == "RandomCrop" and _library(kind, scope) in _HEIGHT_FIRST:
+        height, width = size
     if transform.get("keep_ratio"):
         width, height = max(size), min(size)
     return height, width
+
+
+def _library(kind: Any, scope: str) -> str:
+    """Return a transform's library, that of its pipeline unless it names another."""
+    if isinstance(kind, str):
+        return kind.rpartition(".")[0] or scope
+    return str(kind.__module__).partition(".")[0]

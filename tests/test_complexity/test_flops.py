@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.datasets.transforms import RandomCrop
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -199,6 +200,26 @@ def test_images_of_one_size_have_it_from_the_training_crop():
     cfg.train_dataloader.cls.dataset.pipeline = []
     with pytest.raises(ValueError, match=r"'cls' set no image size.*data/.*--shape"):
         find_image_shape(cfg, "cls")
+
+
+@pytest.mark.parametrize(
+    ("scope", "kind", "shape"),
+    [
+        ("mmseg", "RandomCrop", (48, 96)),
+        ("gppf_mm", "mmpretrain.RandomCrop", (48, 96)),
+        ("gppf_mm", RandomCrop, (48, 96)),
+        ("mmdet", "RandomCrop", (96, 48)),
+        ("mmseg", "mmdet.RandomCrop", (96, 48)),
+        ("mmseg", "Resize", (96, 48)),
+    ],
+)
+def test_a_crop_has_height_and_width_in_its_librarys_order(
+    scope: str, kind: str | type, shape: tuple[int, int]
+):
+    size = dict(scale=(48, 96)) if kind == "Resize" else dict(crop_size=(48, 96))
+    loader = dict(_scope_=scope, dataset=dict(pipeline=[dict(type=kind, **size)]))
+    cfg = Config(dict(train_dataloader=dict(seg=loader)))
+    assert find_image_shape(cfg, "seg") == shape
 
 
 def lost_data(pipeline: list) -> None:
