@@ -91,7 +91,7 @@ def transfer_rows(results: Results, lrs: Mapping[str, float]) -> list[Row]:
             for name in names
         ]
         found = [name for name in names if name in results]
-        rates = ", ".join(f"{lrs[name]:g}" for name in found)
+        rates = ", ".join(f"{lrs[x]:g}" if x in results else "-" for x in names)
         rows.append([way, *cells, rates, str(min(len(results[x]) for x in found))])
     return rows
 

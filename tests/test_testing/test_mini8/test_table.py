@@ -95,6 +95,16 @@ def test_transfer_table_has_a_column_for_each_fraction():
     assert lego[0] == "lego:both"
 
 
+def test_rates_of_a_transfer_with_a_gap_are_those_of_their_columns():
+    parts = dict(scratch=(1, 10, 100), lego=(1, 100))
+    names = [f"{way}~{part}%" for way, found in parts.items() for part in found]
+    rows = transfer_rows(
+        {name: [dict(heldout=1.0)] for name in names},
+        {name: 0.01 if name.endswith("~1%") else 0.1 for name in names},
+    )
+    assert [row[-2] for row in rows] == ["lr", "0.01, 0.1, 0.1", "0.01, -, 0.1"]
+
+
 def test_sections_of_a_page_are_replaced_by_themselves(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
