@@ -31,7 +31,9 @@ def draw_losses(done: Done, tasks: Sequence[str], path: Path) -> None:
             places, values = seed_curves(results, task)
             if not places.size:
                 continue
-            mean, spread = values.mean(0), values.std(0)
+            mean = values.mean(0)
+            # As in the tables; a single seed has none.
+            spread = values.std(0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
             (line,) = axes.plot(places, mean, label=name, linewidth=1.2)
             axes.fill_between(
                 places, mean - spread, mean + spread, alpha=0.2, color=line.get_color()
