@@ -63,5 +63,7 @@ def common_timeout() -> timedelta | None:
         None if nobody chose: NCCL's default is shorter than the CPU's.
     """
     group = distributed.group.WORLD
-    found = group._get_backend(group._device_types[0]).options._timeout
+    backend = group._get_backend(group._device_types[0])
+    # PyTorch tells it by no public name, and not of every backend.
+    found = getattr(getattr(backend, "options", None), "_timeout", None)
     return None if found == default_pg_nccl_timeout else found
