@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from gppf_mm.models import LegoBackbone
+from gppf_mm.models.backbones.own_keys import lego_keys_at
 from gppf_mm.registry import MODELS
 from tests.ranks import on_ranks
 from tests.stand_ins import (
@@ -387,3 +388,35 @@ def test_a_wrong_transfer_is_named() -> None:
     with pytest.raises(ValueError, match=r"unknown key 'rout'.*'route'"):
         MODELS.build(wrong(transfer=dict(checkpoint="x.pth", rout="cls")))
     assert LegoBackbone.__name__ in MODELS.module_dict
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (
+            dict(router=dict(TOP2, k=9)),
+            r"^`backbone\.router\.k` .*`backbone\.num_units`",
+        ),
+        (dict(router=dict(TOP2, kk=1)), r"^`backbone\.router` has an unknown key"),
+        (dict(router=dict(TOP2, group="all")), r"^`backbone\.router\.group` is 'all'"),
+        (dict(router=dict(TOP2, freeze_at=-1)), r"^`backbone\.router\.freeze_at`"),
+        (dict(router="top2"), r"^`backbone\.router` is 'top2'"),
+        (dict(num_units=0), r"^`backbone\.num_units` is 0"),
+        (dict(placement=[("*.conv9.*", "lego")]), r"^`backbone\.placement` has"),
+        (dict(norm="units"), r"^`backbone\.norm` is 'units'"),
+        (dict(init=dict(units="same")), r"^`backbone\.init\.units` is 'same'"),
+        (dict(init=dict(checkpoint=["no.pth"])), r"^`backbone\.init\.checkpoint\[0\]`"),
+    ],
+)
+def test_a_wrong_option_is_named_by_its_key_in_a_stock_config(
+    options: dict, named: str
+) -> None:
+    with pytest.raises((TypeError, ValueError, FileNotFoundError), match=named):
+        build("cls", **dict(dict(router=TOP2, num_units=4), **options))
+
+
+def test_names_of_parameters_and_files_are_no_keys_of_a_config() -> None:
+    text = "'bank.lego.router.x', 'runs/lego.init' and `lego.k` for `lego.init`"
+    with pytest.raises(ValueError, match="backbone") as error, lego_keys_at("backbone"):
+        raise ValueError(text, 3)
+    assert error.value.args == (text.replace("`lego.init", "`backbone.init"), 3)

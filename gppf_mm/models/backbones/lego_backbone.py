@@ -20,6 +20,7 @@ from ..parts import PartPaths
 from ..sync_bn import revert_sync_bn
 from ..transfer import freeze, keep_statistics, read_transfer, take_over
 from .own_file import check_own_file
+from .own_keys import lego_keys_at
 
 TASK = "task"
 _PART = "backbone"
@@ -105,14 +106,15 @@ class LegoBackbone(BaseModule):
         )
         self.skeleton = MODELS.build(deepcopy(skeleton))
         revert_sync_bn(self.skeleton)
-        self.network = LegoNetwork(
-            self._parts,
-            num_units,
-            router,
-            placement,
-            channels_last=channels_last,
-            norm=norm,
-        )
+        with lego_keys_at(_PART):
+            self.network = LegoNetwork(
+                self._parts,
+                num_units,
+                router,
+                placement,
+                channels_last=channels_last,
+                norm=norm,
+            )
         if self.transfer is not None:
             freeze(self.transfer, self.network, self._parts, {})
 
@@ -133,7 +135,7 @@ class LegoBackbone(BaseModule):
             private = {f"{_PART}.{name}": value for name, value in state.items()}
             taken = take_over(self.network, self.transfer, {TASK: private}, {})[1]
         holder = dict(type=_Holder, backbone=self._skeleton_cfg)
-        with DefaultScope.overwrite_default_scope(self._scope):
+        with DefaultScope.overwrite_default_scope(self._scope), lego_keys_at(_PART):
             initialise(
                 self.network,
                 {TASK: nn.ModuleDict({_PART: self.skeleton})},
