@@ -58,6 +58,51 @@ def test_what_ends_with_the_run_is_silent(router: dict) -> None:
     assert warning(**router) is None
 
 
+def weighting(end: int, interpolation: str) -> dict:
+    points = dict(one=1.0, two=[(0, 0.0), (end, 1.0)], three=1.0)
+    return dict(type="ScheduledWeighting", points=points, interpolation=interpolation)
+
+
+@pytest.mark.parametrize(
+    ("end", "interpolation", "late"),
+    [
+        (ITERS, "linear", False),
+        (ITERS + 1, "linear", True),
+        (ITERS - 1, "step", False),
+        (ITERS, "step", True),
+    ],
+)
+def test_weights_of_tasks_that_come_after_the_run_are_named(
+    end: int, interpolation: str, late: bool
+) -> None:
+    model = build_tiny(HARD, num_units=1, weighting=weighting(end, interpolation))
+    found = late_schedules(model, ITERS)
+    assert (found is not None) == late
+    assert (
+        found is None or f": `model.weighting.points.two` at iteration {end}," in found
+    )
+
+
+@pytest.mark.parametrize(("end", "late"), [(ITERS, False), (45, True)])
+def test_weights_of_regularizers_that_come_after_the_run_are_named(
+    end: int, late: bool
+) -> None:
+    """They follow the run's own iterations, wherever the routes are."""
+    regularizers = [
+        dict(type="BalanceLoss", weight=0.1),
+        dict(type="EntropyLoss", weight=[(0, 0.0), (end, 0.1)]),
+    ]
+    router = dict(type="TopKRouter", k=[(0, 4), (10, 3)])
+    model = build_tiny(router, lego=dict(regularizers=regularizers))
+    origins = model.network.origins = StepOrigins(NAMES)
+    for task in NAMES:
+        origins.set(task, 40)
+    found = late_schedules(model, ITERS)
+    named = f": `model.lego.regularizers.EntropyLoss.weight` at iteration {end}, and "
+    assert (found is not None) == late
+    assert found is None or f"{named}`train_cfg.max_iters` is {ITERS}." in found
+
+
 def test_routers_without_schedules_are_silent() -> None:
     assert late_schedules(build_tiny(HARD, num_units=1), ITERS) is None
 
@@ -69,7 +114,7 @@ def test_a_task_that_was_trained_before_goes_on_from_there() -> None:
     # The first task stands still, as it shall; the third begins.
     assert "is 20. " in (late_schedules(model, ITERS) or "")
     origins.set("three", 22)
-    assert "is 20 (the schedules come to 42)" in (late_schedules(model, ITERS) or "")
+    assert "is 20 (the routes come to 42)" in (late_schedules(model, ITERS) or "")
     origins.set("three", 26)
     assert late_schedules(model, ITERS) is None
 
