@@ -248,6 +248,24 @@ def test_init_cfg_without_the_prefix_of_a_whole_model(tmp_path: Path) -> None:
         model.init_weights()
 
 
+@pytest.mark.parametrize("prefix", [None, "network.", "backbone."])
+def test_init_cfg_refuses_a_multi_task_run_and_names_transfer(
+    tmp_path: Path, prefix: str | None
+) -> None:
+    """Without a prefix its units have the same names, and nothing else has."""
+    path = tmp_path / "gppf.pth"
+    torch.save(dict(state_dict=build_gppf(TOP2).state_dict()), path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path), prefix=prefix)
+    model = MODELS.build(config("cls", TOP2, 4, init_cfg=init_cfg))
+    named = (
+        r"`backbone\.init_cfg` .*'det', 'seg', 'cls'.*transfer`, as dict\(.*gppf\.pth"
+    )
+    with pytest.raises(ValueError, match=named):
+        model.init_weights()
+    transfer = dict(checkpoint=str(path), route="det")
+    MODELS.build(config("cls", TOP2, 4, transfer=transfer)).init_weights()
+
+
 @pytest.mark.parametrize("as_list", [False, True])
 def test_init_cfg_of_another_type(as_list: bool) -> None:
     init_cfg = dict(type="Kaiming", layer="Conv2d")
