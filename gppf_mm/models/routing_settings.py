@@ -21,6 +21,10 @@ _WITHOUT_EFFECT = (
     "gradient",
 )
 
+# One number, or several that are none the less one if they are equal: by iteration, by
+# stage or by pattern.
+_NUMBERS = ("num_units", "router.k", "router.temperature")
+
 # Of what is not the router's own.
 _DEFAULTS: dict[str, Any] = {"placement": [], "router.group": "block"}
 
@@ -82,7 +86,17 @@ def _agree(key: str, one: Any, other: Any) -> bool:
     if key == "router.type":
         # The same router with and without the scope or the module before its name.
         one, other = (str(value).rpartition(".")[2] for value in (one, other))
+    if key in _NUMBERS:
+        one, other = _number(one), _number(other)
     return one == other
+
+
+def _number(value: Any) -> Any:
+    """Return the one number that a list repeats, alone or in pairs, else the value."""
+    if not isinstance(value, list) or not value:
+        return value
+    numbers = [item[-1] if isinstance(item, list) and item else item for item in value]
+    return numbers[0] if numbers.count(numbers[0]) == len(numbers) else value
 
 
 def _setting(settings: Mapping[str, Any], key: str) -> Any:

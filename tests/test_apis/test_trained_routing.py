@@ -35,7 +35,7 @@ def config(router: Mapping[str, Any], tasks: Mapping[str, int], **lego: Any) -> 
     }
     models = {task: dict(type="TinyTask", outputs=n) for task, n in tasks.items()}
     init = dict(perturbation=0.5)
-    lego = dict(num_units=4, router=own, init=init, **lego)
+    lego = dict(num_units=4, router=own, init=init) | lego
     return Config(dict(model=dict(type="GPPF", tasks=models, lego=lego)))
 
 
@@ -91,6 +91,10 @@ def test_without_its_new_task_a_transfer_is_the_run_that_it_came_from(
         (FALLING, dict(placement=[])),
         (dict(FALLING, group="block", shared_units=0), {}),
         (dict(FALLING, type="TopKRouter"), {}),
+        (dict(FALLING, k=[(0, 2)]), {}),
+        (dict(FALLING, k=[(0, 2), (3, 2)]), {}),
+        (FALLING, dict(num_units=[4, 4])),
+        (FALLING, dict(num_units=[("*.0", 4), ("*", 4)])),
     ],
 )
 def test_the_same_routing_may_be_written_otherwise(
@@ -109,6 +113,9 @@ def test_the_same_routing_may_be_written_otherwise(
         (FIXED, dict(routes=FIXED["routes"] | dict(two=[0, 3])), "routes.two"),
         (FALLING, dict(temperature=0.5), "temperature"),
         (FALLING, dict(shared_units=1), "shared_units"),
+        (FALLING, dict(k=3), "k"),
+        (FALLING, dict(k=[(0, 2), (3, 3)]), "k"),
+        (FALLING, dict(temperature=[(0, 1.0), (10, 0.2)]), "temperature"),
         (FALLING, dict(type="gppf_mm.SoftRouter", k=None), "type"),
     ],
 )
