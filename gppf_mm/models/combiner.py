@@ -33,7 +33,8 @@ class GradientCombiner:
     def __init__(
         self, weighting: Weighting | None, clip: TaskClip | None, interval: int
     ) -> None:
-        if isinstance(interval, bool) or int(interval) != interval or interval < 0:
+        whole = isinstance(interval, (int, float)) and float(interval).is_integer()
+        if isinstance(interval, bool) or not whole or interval < 0:
             raise ValueError(
                 f"`model.gradient_stats_interval` is {interval!r}; expected a number "
                 "of optimizer steps, or 0 for no statistics."

@@ -25,10 +25,11 @@ class NonFiniteGuard:
     """
 
     def __init__(self, tasks: Iterable[str], patience: int) -> None:
-        if patience < 1:
+        if not isinstance(patience, (int, float)) or not patience >= 1:
             raise ValueError(
-                f"`model.max_nonfinite` is {patience}; expected the number of steps in "
-                "a row after which a loss that is not finite ends the run, at least 1."
+                f"`model.max_nonfinite` is {patience!r}; expected the number of steps "
+                "in a row after which a loss that is not finite ends the run, at least "
+                "1."
             )
         self.patience = patience
         self.found: list[str] = []

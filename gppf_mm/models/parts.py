@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
+
+_PATHS = "dict(backbone='image_encoder.0')"
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,16 @@ def check_share(share: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the shared parts.
 
     Raises:
-        ValueError: If they are a string, whose letters would be taken for names.
+        ValueError: If they are no list of names, or a string, whose letters would be
+            taken for names.
     """
-    if isinstance(share, str):
-        raise ValueError(f"`model.share` is {share!r}; expected a tuple: ({share!r},).")
+    alone = isinstance(share, str)
+    listed = isinstance(share, Sequence) and len(share) > 0
+    if alone or not listed or not all(isinstance(name, str) for name in share):
+        raise ValueError(
+            f"`model.share` is {share!r}; expected a tuple of the parts' names: "
+            f"({share if alone else 'backbone'!r},)."
+        )
     return tuple(share)
 
 
@@ -71,11 +79,21 @@ def part_paths(
         The paths of every task.
 
     Raises:
+        TypeError: If this or an entry is no dict, or a path no text.
         ValueError: If a task or a part is unknown.
     """
+    check_mapping("model.parts", parts, f"dict({tasks[0]}={_PATHS})")
     check_names("model.parts", parts, tasks)
     for task, paths in parts.items():
-        check_names(f"model.parts.{task}", paths, share)
+        where = f"model.parts.{task}"
+        check_mapping(where, paths or {}, _PATHS)
+        check_names(where, paths or {}, share)
+        for part, path in (paths or {}).items():
+            if not isinstance(path, str):
+                raise TypeError(
+                    f"`{where}.{part}` is {path!r}; expected the dotted path of the "
+                    f"part in the task's model, as in {_PATHS}."
+                )
     return {task: PartPaths(parts.get(task) or {}) for task in tasks}
 
 

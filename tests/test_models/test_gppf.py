@@ -475,6 +475,9 @@ def bare(**changes: object) -> Callable[[], GPPF]:
             r"model\.share.*'nek'.*nor that of any.*'neck'",
         ),
         (dict(share="backbone"), r"model\.share` is 'backbone'.*\('backbone',\)"),
+        (dict(share=None), r"model\.share` is None; expected a tuple.*\('backbone',\)"),
+        (dict(share=(1,)), r"model\.share` is \(1,\); expected a tuple"),
+        (dict(share=()), r"model\.share` is \(\); expected a tuple"),
     ],
 )
 def test_bad_config_is_an_error_that_names_the_key(changes: dict, named: str) -> None:

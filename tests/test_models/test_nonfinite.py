@@ -131,6 +131,7 @@ def test_ranks_skip_together(tmp_path: Path):
         assert torch.equal(value, other[name]), name
 
 
-def test_a_bad_patience_is_an_error():
-    with pytest.raises(ValueError, match=r"`model\.max_nonfinite` is 0"):
-        build_gppf(APART, num_units=3, max_nonfinite=0)
+@pytest.mark.parametrize("found", [0, None, "10"])
+def test_a_bad_patience_is_an_error(found: object):
+    with pytest.raises(ValueError, match=rf"`model\.max_nonfinite` is {found!r};"):
+        build_gppf(APART, num_units=3, max_nonfinite=found)

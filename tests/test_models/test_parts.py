@@ -137,6 +137,22 @@ def test_a_step_is_the_stock_models_step_on_tied_weights():
             r"`model\.parts\.light` has an unknown key 'bakbone'",
         ),
         (
+            dict(parts=dict(light=dict(backbone=0))),
+            r"`model\.parts\.light\.backbone` is 0; expected the dotted path",
+        ),
+        (
+            dict(parts=dict(light="encoder")),
+            r"`model\.parts\.light` is 'encoder'; expected a dict, such as dict\(back",
+        ),
+        (
+            dict(parts=["light"]),
+            r"`model\.parts` is \['light'\]; expected a dict, such as dict\(",
+        ),
+        (
+            dict(parts=dict(light=None)),
+            r"model\.parts=\{'light': \{'backbone': '\.\.\.'\}\}",
+        ),
+        (
             dict(tasks=dict(thing=dict(type="gppf_mm.NoTask")), parts=None),
             r"`model\.tasks\.thing` is a NoTask.*data_preprocessor",
         ),

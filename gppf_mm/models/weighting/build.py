@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import check_arguments, check_names, check_tasks
 
+from ..routers.schedule import is_number
 from .aggregation import GradientAggregation
 from .base import Weighting
 from .catalogue import find_methods
@@ -80,6 +81,12 @@ class _Method:
         for name, value in self.args.items():
             if isinstance(value, Mapping):
                 check_tasks(f"{_WHERE}.{name}", value, tasks)
+                for task, number in value.items():
+                    if not is_number(number):
+                        raise ValueError(
+                            f"`{_WHERE}.{name}.{task}` is {number!r}; expected a "
+                            "number."
+                        )
             elif isinstance(value, (list, tuple)):
                 raise ValueError(
                     f"`{_WHERE}.{name}` is {value!r}; expected a number for each task, "

@@ -68,6 +68,10 @@ POINTS = dict(one=[(0, 1)], two=[(0, 1)], three=1.0)
             dict(type="Constant", weights=(1, 2, 3)),
             r"weights` is \(1, 2, 3\); expected",
         ),
+        (
+            dict(type="Constant", weights=dict(one="a", two=1, three=1)),
+            r"model\.weighting\.weights\.one` is 'a'; expected a number",
+        ),
         (dict(type="DWA", epoch_length=0), r"epoch_length` is 0; expected .* steps"),
         (
             dict(type="ScheduledWeighting", points=POINTS, interpolation="cubic"),
@@ -92,6 +96,8 @@ def test_a_bad_weighting_is_an_error_that_names_the_key(
             r"clip_grad_per_task.*'norm_typ'.*mean 'norm_type'",
         ),
         (dict(gradient_stats_interval=-1), r"gradient_stats_interval` is -1"),
+        (dict(gradient_stats_interval=None), r"gradient_stats_interval` is None"),
+        (dict(gradient_stats_interval="10"), r"gradient_stats_interval` is '10'"),
     ],
 )
 def test_a_bad_option_is_an_error_that_names_the_key(options: dict, named: str) -> None:
