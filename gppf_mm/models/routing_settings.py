@@ -39,6 +39,12 @@ def read_settings(text: str | None) -> dict[str, Any]:
         ``num_units``, ``placement`` and the router's keys as ``router.<key>``, a fixed
         route as ``router.routes.<task>``; empty where the text has no ``model.lego``.
     """
+    lego = read_model(text).get("lego")
+    return dict(_routing(lego)) if isinstance(lego, dict) else {}
+
+
+def read_model(text: str | None) -> dict[str, Any]:
+    """Read ``model`` from a config's text, running no code; see `read_settings`."""
     try:
         statements = ast.parse(text or "").body
     except (SyntaxError, TypeError):
@@ -46,8 +52,7 @@ def read_settings(text: str | None) -> dict[str, Any]:
     for statement in statements:
         if isinstance(statement, ast.Assign) and _names(statement) == ["model"]:
             model = _value(statement.value)
-            lego = model.get("lego") if isinstance(model, dict) else None
-            return dict(_routing(lego)) if isinstance(lego, dict) else {}
+            return model if isinstance(model, dict) else {}
     return {}
 
 

@@ -1,16 +1,19 @@
 """Models of any library as tasks, with shared parts wherever they are."""
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel, ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from gppf_mm.export import export_state_dict
-from gppf_mm.models import GPPF
+from gppf_mm.models import GPPF, LegoBackbone
+from gppf_mm.ranking.rank import _take
 from gppf_mm.registry import MODELS
 
 
@@ -125,6 +128,36 @@ def test_a_step_is_the_stock_models_step_on_tied_weights():
         gradient = gradient + item.image_encoder[0][0].weight.grad
     unit = model.network.bank.units("backbone.0.weight")[0]
     torch.testing.assert_close(unit.grad, gradient)
+
+
+@MODELS.register_module()
+class Encoder(nn.Sequential):
+    """The backbone of these models by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(*encoder())
+
+
+@pytest.mark.parametrize("names_parts", [True, False])
+def test_a_route_is_tried_with_norms_from_where_the_run_has_them(
+    tmp_path: Path, names_parts: bool
+):
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    run = build(lego=lego)
+    nn.init.normal_(run.tasks["light"].image_encoder[0][1].weight)
+    parts = dict(light=dict(backbone="image_encoder.0")) if names_parts else {}
+    text = Config(dict(model=dict(lego=lego, parts=parts))).pretty_text
+    path = str(tmp_path / "run.pth")
+    torch.save(dict(state_dict=run.state_dict(), meta=dict(cfg=text)), path)
+    backbone = LegoBackbone(skeleton=dict(type="gppf_mm.Encoder"), **lego)
+    if not names_parts:
+        with pytest.raises(ValueError, match=r"where `model\.parts` in the config of"):
+            _take(backbone, path, "light")
+        return
+    for task, stock in run.tasks.items():
+        _take(backbone, path, task)
+        for name, value in stock.image_encoder[0][1].state_dict().items():
+            assert torch.equal(backbone.skeleton[1].state_dict()[name], value), name
 
 
 @pytest.mark.parametrize(

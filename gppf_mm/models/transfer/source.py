@@ -12,7 +12,8 @@ from torch import Tensor
 from gppf_mm.utils.sharded_files import read_folder
 
 from ..origins import saved_positions
-from ..routing_settings import read_settings
+from ..parts import PartPaths
+from ..routing_settings import read_model, read_settings
 
 
 class TrainedRun:
@@ -27,6 +28,8 @@ class TrainedRun:
         network: The values of bank, router and schedule, by name.
         settings: What decides its plans besides, as far as its config tells; see
             `read_settings`.
+        paths: Where tasks have the shared parts, if elsewhere and as far as its config
+            tells.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -41,6 +44,7 @@ class TrainedRun:
         meta = content.get("meta")
         text = meta.get("cfg") if isinstance(meta, dict) else None
         self.settings = read_settings(text)
+        self.paths = _paths(read_model(text).get("parts"))
         self._state = {
             name: value for name, value in state.items() if torch.is_tensor(value)
         }
@@ -105,3 +109,8 @@ def _read(path: str, where: str) -> dict[str, Any]:
             "expected a file that tools/train.py wrote."
         ) from error
     return content if isinstance(content, dict) else {}
+
+
+def _paths(parts: Any) -> dict[str, PartPaths]:
+    found = parts.items() if isinstance(parts, dict) else ()
+    return {task: PartPaths(own) for task, own in found if isinstance(own, dict)}

@@ -33,7 +33,8 @@ def take_over(
         transfer: What to take; tasks that are not new take their own.
         private: The private values of the shared parts, by new task and the bank's
             name. They are changed in place.
-        paths: Where the run's tasks have the shared parts, if not under their names.
+        paths: Where the run's tasks have the shared parts, if not under their names
+            and its checkpoint does not tell.
 
     Returns:
         The run, and the names of the private values that each new task took from it.
@@ -57,7 +58,13 @@ def take_over(
                 network.origins.set(task, run.position(like))
     _warn_of_still_routes(network, transfer)
     taken = {
-        task: _take_norms(private[task], run, new.norms, paths.get(new.norms), where)
+        task: _take_norms(
+            private[task],
+            run,
+            new.norms,
+            run.paths.get(new.norms) or paths.get(new.norms),
+            where,
+        )
         for task, new in transfer.new.items()
         if new.norms is not None
     }
@@ -205,8 +212,9 @@ def _take_norms(
     if values and not taken:
         raise ValueError(
             f"`{where}.norms` is {like!r}, but {run.path!r} has none of that task's "
-            f"values under these names, {next(iter(values))!r} for one. Set "
-            "`norms=None`, to start from the recipe's."
+            f"values under these names, {next(iter(values))!r} for one; expected them "
+            "there, or where `model.parts` in the config of a checkpoint of the run "
+            "says. With `norms=None` a task starts from its recipe's."
         )
     return frozenset(taken)
 
