@@ -10,6 +10,16 @@ from torch import Tensor, nn
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import describe
 
+# A file that is not found may be the config of another model, as of a teacher.
+_REFUSALS = (
+    AssertionError,
+    AttributeError,
+    FileNotFoundError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+
 
 @runtime_checkable
 class TaskModel(Protocol):
@@ -44,11 +54,12 @@ def build_task_model(task: str, cfg: Mapping[str, Any]) -> nn.Module:
         cfg: The stock config of its model.
 
     Raises:
-        ValueError: If the stock classes do not take the config.
+        ValueError: If the stock classes do not take the config, or do not find a file
+            that it names.
     """
     try:
         return MODELS.build(deepcopy(cfg))
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except _REFUSALS as error:
         raise ValueError(
             f"`model.tasks.{task}` cannot be built: {describe(error)}. Mend the "
             "recipe's `model`, or what the task's `cfg_options` or a common "

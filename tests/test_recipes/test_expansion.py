@@ -395,6 +395,19 @@ def test_a_model_that_cannot_be_built_names_its_task():
         build(expand(cfg))
 
 
+def test_a_teacher_whose_config_is_not_there_names_the_task():
+    cfg = Config(named())
+    cfg.tasks = dict(
+        det=dict(
+            config="mmdet::ld/ld_r18-gflv1-r101_fpn_1x_coco.py",
+            cfg_options={"model.teacher_ckpt": None},
+        )
+    )
+    message = r"`model\.tasks\.det` cannot be built: FileNotFoundError:.*gfl_r101_fpn"
+    with pytest.raises(ValueError, match=message):
+        build(expand(cfg))
+
+
 def test_an_error_without_words_names_its_task_too():
     cfg = Config(named())
     cfg.tasks = dict(det=dict(config="mmdet::ssd/ssd300_coco.py"))
