@@ -20,6 +20,7 @@ from gppf_mm.utils.loading import (
     saved_tasks,
     state_differences,
 )
+from gppf_mm.utils.remote import is_remote
 from gppf_mm.utils.sharded_files import read_folder
 
 from .trained_routing import check_routing
@@ -64,7 +65,7 @@ def require_checkpoint(path: str | Path) -> None:
     Raises:
         FileNotFoundError: If there is none.
     """
-    if "://" not in str(path) and not Path(path).exists():
+    if not is_remote(path) and not Path(path).exists():
         raise FileNotFoundError(
             f"There is no checkpoint {str(path)!r} (seen from {Path.cwd()}); expected "
             "a file that tools/train.py wrote, such as work_dirs/NAME/iter_N.pth."

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from gppf_mm.utils.evaluators import metric_list
+from gppf_mm.utils.remote import is_remote
 
 from .command_line import short_path
 
@@ -65,7 +66,7 @@ def _dataset_paths(key: str, dataset: Mapping[str, Any]) -> Iterator[tuple[str, 
     else:
         values |= {f"{key}.data_prefix.{name}": prefix[name] for name in prefix}
     for name, value in values.items():
-        if isinstance(value, str) and _is_local(value) and "://" not in root:
+        if isinstance(value, str) and _is_local(value) and not is_remote(root):
             yield name, os.path.join(root, value)
     # Wrappers such as RepeatDataset and ConcatDataset.
     if isinstance(dataset.get("dataset"), Mapping):
@@ -75,7 +76,7 @@ def _dataset_paths(key: str, dataset: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _is_local(path: Any) -> bool:
-    return isinstance(path, str) and path != "" and "://" not in path
+    return isinstance(path, str) and path != "" and not is_remote(path)
 
 
 def _remedy(path: str) -> str:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.remote import is_remote
 
 AUTO = "auto"
 
@@ -78,7 +79,7 @@ def enable_resume(cfg: Config, checkpoint: str | None) -> None:
     if checkpoint == AUTO:
         cfg.load_from = None
         return
-    if "://" not in checkpoint and not Path(checkpoint).exists():
+    if not is_remote(checkpoint) and not Path(checkpoint).exists():
         raise FileNotFoundError(
             f"--resume names {checkpoint!r}, which is not there (seen from "
             f"{Path.cwd()}). Give a checkpoint, or --resume alone for the last one in "

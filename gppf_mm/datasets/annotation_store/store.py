@@ -11,6 +11,8 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from gppf_mm.utils.remote import is_remote
+
 from .entry import attach_entry
 from .errors import NotStoredError
 from .index import Index, Record
@@ -137,7 +139,7 @@ def _check_storable(dataset: BaseDataset) -> None:
         raise NotStoredError("it has serialize_data=False")
     backend = getattr(dataset, "backend_args", None) or {"backend": "local"}
     paths = [dataset.ann_file, dataset.data_root, *dataset.data_prefix.values()]
-    if backend.get("backend") != "local" or any("://" in str(path) for path in paths):
+    if backend.get("backend") != "local" or any(map(is_remote, paths)):
         raise NotStoredError("it reads from a storage backend, not from a local disk")
     if is_distributed():
         code = "".join(_code(base) for base in dataset_bases(type(dataset)))

@@ -6,6 +6,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from gppf_mm.utils.remote import is_remote
+
 
 def replace_file(source: str, target: str) -> None:
     """Move a written file to its name, so that the name never shows half a file.
@@ -49,11 +51,6 @@ def remove(path: str | Path) -> None:
         shutil.rmtree(path)
     else:
         Path(path).unlink(missing_ok=True)
-
-
-def is_remote(path: str | Path) -> bool:
-    """Return whether a path is that of a storage backend, not of a local disk."""
-    return "://" in str(path)
 
 
 def find_latest_checkpoint(work_dir: Path) -> str | None:

@@ -17,10 +17,11 @@ from gppf_mm.engine.distributed import SIMTFullyShardedDataParallel
 from gppf_mm.engine.distributed.averaging import broadcast_state
 from gppf_mm.models.compilation import compile_networks
 from gppf_mm.registry import RUNNERS
+from gppf_mm.utils.remote import is_remote
 from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
-from .checkpoints import bring_back, find_latest_checkpoint, is_remote
+from .checkpoints import bring_back, find_latest_checkpoint
 from .checks import check_ema, check_loaded, check_optim_wrapper, check_sync_bn
 from .config_text import CachedTextConfig
 from .hook_checks import check_hooks
@@ -192,10 +193,13 @@ class SIMTRunner(Runner):
         """
         hooks = count_iterations(hooks)
         hooks = {"interrupt": dict(type="gppf_mm.InterruptHook"), **hooks}
-        for name in [name for name in hooks if hooks[name] is None]:
-            if name not in _STOCK_HOOKS:
-                del hooks[name]
-        super().register_default_hooks(hooks)
+        super().register_default_hooks(
+            {
+                name: hook
+                for name, hook in hooks.items()
+                if hook is not None or name in _STOCK_HOOKS
+            }
+        )
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
@@ -303,7 +307,7 @@ class SIMTRunner(Runner):
         backend_args: dict | None = None,
     ) -> None:
         """Save a checkpoint, atomically on a local disk; see ``Runner``."""
-        remote = bool(file_client_args or backend_args or "://" in out_dir)
+        remote = bool(file_client_args or backend_args or is_remote(out_dir))
         others = (save_param_scheduler, meta, by_epoch, backend_args)
 
         def save(folder: str, name: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
+from gppf_mm.utils.remote import is_remote
 from gppf_mm.utils.sharded_files import read_folder
 
 from ..origins import saved_positions
@@ -91,7 +92,7 @@ class TrainedRun:
 
 
 def _read(path: str, where: str) -> dict[str, Any]:
-    if "://" not in path and not Path(path).exists():
+    if not is_remote(path) and not Path(path).exists():
         raise FileNotFoundError(
             f"`{where}` is {path!r}, and there is no such checkpoint (seen from "
             f"{Path.cwd()}); expected a file that tools/train.py wrote, such as "
