@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
 
 from .backbone import replace_backbone
 from .hooks import split_hooks
@@ -84,6 +84,7 @@ def expand_task(
 
     Raises:
         FileNotFoundError: If there is no such recipe.
+        TypeError: If ``parts`` is no dict.
         ValueError: If the entry has no ``config`` or an unknown key, or the recipe does
             not train.
     """
@@ -95,6 +96,8 @@ def expand_task(
             "retinanet_r50_fpn_1x_coco.py')."
         )
     check_names(where, entry, _ENTRY_KEYS)
+    paths = entry.get("parts") or {}
+    check_mapping(f"{where}.parts", paths, "dict(backbone='encoder')")
     options = flatten(entry.get("cfg_options") or {})
     check_overrides(where, options)
     notes: list[str] = []
@@ -125,7 +128,7 @@ def expand_task(
         hooks=hooks,
         imports=imported_modules(cfg.get("custom_imports")),
         loss_weight=entry.get("loss_weight", 1.0),
-        paths=dict(entry.get("parts") or {}),
+        paths=dict(paths),
         notes=[*notes, *left],
     )
 

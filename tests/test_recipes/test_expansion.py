@@ -387,6 +387,13 @@ def test_mistakes(edit: Any, message: str):
         expand(cfg)
 
 
+def test_parts_that_are_no_dict_are_refused_by_the_key_that_the_user_wrote():
+    cfg = Config(named())
+    cfg.tasks.det.parts = "encoder"
+    with pytest.raises(TypeError, match=r"`tasks\.det\.parts` is 'encoder'.*dict\("):
+        expand(cfg)
+
+
 def test_a_model_that_cannot_be_built_names_its_task():
     cfg = Config(named())
     cfg.tasks.det.cfg_options = {"model.bbox_head.num_clases": 3}

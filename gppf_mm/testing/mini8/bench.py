@@ -62,7 +62,8 @@ class Bench:
         # Those of another, such as `--quick`, would decide for the reported runs.
         other = "" if self.iterations == ITERATIONS else f"_{self.iterations}"
         path = self.work_dir / f"lrs{other}.json"
-        return LearningRates(path, self.lr, self.given_rates)
+        heldout = "" if self.heldout is None else self.heldout.stem
+        return LearningRates(path, self.lr, self.given_rates, heldout)
 
     def run_of(self, variant: Variant, split: Split, seed: int, lr: float) -> Run:
         """Return a run of a variant."""

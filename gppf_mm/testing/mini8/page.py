@@ -8,7 +8,7 @@ from typing import Any
 from .stability import diverged_tasks, mean_noise
 from .table import Metrics, Value, better_of, by_task, delta_m, gains, wins
 from .tasks import TASKS
-from .transfer import HELDOUT
+from .transfer import FRACTION_MARK, HELDOUT
 from .tuning import points
 from .variants import SINGLE, STRONG
 
@@ -79,11 +79,11 @@ def transfer_rows(results: Results, lrs: Mapping[str, float]) -> list[Row]:
         results: For each variant, named ``way~fraction``, its metrics by seed.
         lrs: Its learning rate.
     """
-    ways = list(dict.fromkeys(name.partition("~")[0] for name in results))
-    parts = list(dict.fromkeys(name.partition("~")[2] for name in results))
+    ways = list(dict.fromkeys(name.partition(FRACTION_MARK)[0] for name in results))
+    parts = list(dict.fromkeys(name.partition(FRACTION_MARK)[2] for name in results))
     rows: list[Row] = [["from", *parts, "lr", "seeds"]]
     for way in ways:
-        names = [f"{way}~{part}" for part in parts]
+        names = [f"{way}{FRACTION_MARK}{part}" for part in parts]
         cells = [
             str(Value.of([item[HELDOUT] for item in results[name]]))
             if name in results

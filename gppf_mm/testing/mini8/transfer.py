@@ -15,6 +15,8 @@ from .variants import SHARED, SINGLE, STRONG, Variant
 
 HELDOUT = "heldout"
 HELDOUT_CONFIG = "heldout-r18w8_mini8.py"
+# Before the per cent in a variant's name.
+FRACTION_MARK = "~"
 # The task whose route and norms are taken: the nearest to the held-out classes.
 SOURCE_TASK = "objects"
 TRANSFER_ITERATIONS = 300
@@ -61,7 +63,7 @@ def transfer_variants(
     ]
     return [
         TransferVariant(
-            name=f"{name}~{fraction}%",
+            name=f"{name}{FRACTION_MARK}{fraction}%",
             what=f"{fraction} % of {HELDOUT}, from {name}",
             config=HELDOUT_CONFIG,
             fraction=fraction,

@@ -9,6 +9,7 @@ from typing import Any
 from gppf_mm.utils.messages import check_names
 
 from .run import Run
+from .transfer import FRACTION_MARK
 
 # What a first look over 1e-3 to 1.6e-2 left; see docs/en/mini8.md.
 GRID = (8e-3, 1.6e-2)
@@ -74,6 +75,8 @@ class LearningRates:
         path: The file.
         default: The rate where none was chosen. Defaults to 8e-3.
         given: Rates by variant that go before those that were chosen.
+        heldout: Another set that transfer variants fine-tune on, whose rates are kept
+            beside those of the usual one. Defaults to none.
     """
 
     def __init__(
@@ -81,29 +84,36 @@ class LearningRates:
         path: Path,
         default: float = DEFAULT_LR,
         given: Mapping[str, float] | None = None,
+        heldout: str = "",
     ) -> None:
         self.path = path
         self.default = default
         self.given = dict(given or {})
+        self.heldout = heldout
         self._found: dict[str, Any] = (
             json.loads(path.read_text()) if path.is_file() else {}
         )
 
     def __contains__(self, variant: str) -> bool:
-        return variant in self.given or variant in self._found
+        return variant in self.given or self._key(variant) in self._found
 
     def __getitem__(self, variant: str) -> float:
         if variant in self.given:
             return self.given[variant]
-        return self._found.get(variant, dict(lr=self.default))["lr"]
+        return self._found.get(self._key(variant), dict(lr=self.default))["lr"]
 
     def tried(self, variant: str) -> Mapping[str, float]:
         """Return the scores of a variant's search by learning rate."""
-        return self._found.get(variant, {}).get("tried", {})
+        return self._found.get(self._key(variant), {}).get("tried", {})
 
     def note(self, variant: str, scores: Mapping[float, float]) -> None:
         """Choose a variant's rate by its scores, and write it."""
         tried = {f"{lr:g}": round(value, 2) for lr, value in sorted(scores.items())}
-        self._found[variant] = dict(lr=best_lr(scores), tried=tried)
+        self._found[self._key(variant)] = dict(lr=best_lr(scores), tried=tried)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self._found, indent=2) + "\n")
+
+    def _key(self, variant: str) -> str:
+        if self.heldout and FRACTION_MARK in variant:
+            return f"{variant} on {self.heldout}"
+        return variant

@@ -68,6 +68,8 @@ def _routed_from_nothing() -> list[Variant]:
         lego("lego4_soft", "4 units, all in the mix", 4, type=soft),
         lego("lego8_soft", "8 units, all in the mix", 8, type=soft),
         lego("lego4_top1", "4 units, top-1", 4, type=top, k=1),
+        lego("lego8_top2", "8 units, top-2", 8, type=top, k=2),
+        lego("lego8_top1", "8 units, top-1", 8, type=top, k=1),
         lego("lego4_common", "4 units, top-2, one of them common", 4, **common),
     ]
 

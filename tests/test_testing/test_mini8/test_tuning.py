@@ -82,6 +82,21 @@ def test_a_search_of_another_length_decides_nothing(bench: Bench):
     assert (quick.rates["a"], bench.rates["a"]) == (1.0, 4.0)
 
 
+def test_a_search_on_another_heldout_set_is_one_of_its_own(
+    bench: Bench, tmp_path: Path
+):
+    other = tmp_path / "pets.py"
+    other.touch()
+    usual, pets = bench, replace(bench, heldout=other)
+    usual.rates.note("scratch~10%", {1.0: 5.0})
+    usual.rates.note("single", {2.0: 5.0})
+    assert "scratch~10%" not in pets.rates
+    pets.rates.note("scratch~10%", {4.0: 5.0})
+    assert (usual.rates["scratch~10%"], pets.rates["scratch~10%"]) == (1.0, 4.0)
+    # What fine-tuning starts from is the same for both.
+    assert pets.rates["single"] == 2.0
+
+
 def test_given_rates_name_variants_that_there_are():
     assert parse_rates(["a=1e-2", "b@c=2"], ["a", "b@c"]) == {"a": 0.01, "b@c": 2.0}
     for wrong in ("a", "a=", "=1", "a=fast", "a=0", "a=-1", "a=nan", "a=inf"):
