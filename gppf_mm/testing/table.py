@@ -126,32 +126,33 @@ _HEAD = """# Coverage of the stock recipes
 
 Made by `tools/analysis_tools/sweep_recipes.py`; do not edit.
 
-Every config that ships with the installed libraries was expanded as a task:
-{expanded} of {recipes} expand, {unexpanded} fail to. The others are no recipes that
-train: settings that others inherit, tests of a trained model, or files that MMEngine
-cannot read. Recipes whose models differ in data or schedule alone were then checked
-once and counted all: {models} models. A check takes a recipe, with random images and
-without pretrained weights or data sets, through these stages:
+Every config that ships with the installed libraries was expanded as a task: {expanded}
+of {recipes} expand, {unexpanded} fail to. The others do not train: they hold settings
+for other configs, test a trained model, or cannot be read by MMEngine. Recipes whose
+models differ only in data or schedule were checked once and counted all, which leaves
+{models} models. A check uses random images, no pretrained weights and no data sets. It
+goes through these stages:
 
-1. **expand** it, as the only task of a run with two units a layer, one of them active;
-2. **build** it and give it its first values;
-3. **loss**: the losses are finite, active units get gradients, inactive ones none;
+1. **expand** the recipe, as the only task of a run with two units a layer, one of them
+   active;
+2. **build** the model and initialise it;
+3. **loss**: losses are finite, active units get gradients, inactive ones none;
 4. **predict** in evaluation mode;
-5. **export** its weights and config;
+5. **export** weights and config;
 6. **load** the weights, strictly, into the stock model that the library builds;
-7. **compare** what both predict on the same images, and their raw outputs: the largest
-   difference of any tensor must be within 1e-4 of its largest value. The largest of
-   those that are ok was {largest}.
+7. **compare** the predictions and raw outputs of both on the same images: no tensor may
+   differ by more than 1e-4 of its largest value. The largest difference of a recipe
+   that passed is {largest}.
 
-No validation loop, metric, data pipeline or hook of a recipe is run.
+A recipe's validation loop, metrics, data pipeline and hooks are not run.
 
 {facts}
 {unchecked}
-What counts as one model: everything in the model's config except first values and
-pretrained weights, numbers and weights of classes, normalisation, padding and
-augmentation of images, loss weights, how logits are aligned when they are resized, and
-the crops of sliding-window tests. Images are as small as a model takes, from 64 pixels;
-numbers of sampled boxes and of proposals are capped. Which recipes are skipped is
-decided by rules (`gppf_mm/testing/skips.py`), not by a list of names. A single recipe
-is checked by `python tools/analysis_tools/check_recipe.py RECIPE`.
+Models count as one if they differ only in initial and pretrained weights, the number
+and weights of classes, normalisation, padding and augmentation of images, loss weights,
+how logits are aligned when they are resized, or the crops of sliding-window tests.
+Images are as small as a model accepts, from 64 pixels; the numbers of sampled boxes and
+of proposals are limited. Rules (`gppf_mm/testing/skips.py`) decide which recipes are
+skipped, not a list of names. `python tools/analysis_tools/check_recipe.py RECIPE`
+checks a single recipe.
 """
