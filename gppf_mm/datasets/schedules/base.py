@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_mapping, check_names
+
+_BATCHES = "train_cfg.schedule.batches"
 
 
 class TaskSchedule(ABC):
@@ -18,6 +20,7 @@ class TaskSchedule(ABC):
             their mean. Defaults to None, 1 for each task.
 
     Raises:
+        TypeError: If ``batches`` are no dict.
         ValueError: If a number of batches is none, or its task unknown.
 
     Attributes:
@@ -28,15 +31,16 @@ class TaskSchedule(ABC):
         self, sizes: Mapping[str, int], batches: Mapping[str, int] | None = None
     ) -> None:
         self.tasks = tuple(sizes)
-        check_names("train_cfg.schedule.batches", batches or {}, self.tasks)
-        for task, number in (batches or {}).items():
+        batches = {} if batches is None else batches
+        check_mapping(_BATCHES, batches, f"dict({self.tasks[0]}=2)")
+        check_names(_BATCHES, batches, self.tasks)
+        for task, number in batches.items():
             if not isinstance(number, int) or number < 1:
                 raise ValueError(
-                    f"`train_cfg.schedule.batches.{task}` is {number!r}; expected how "
-                    "many batches of the task a step takes, a whole number of at "
-                    "least 1."
+                    f"`{_BATCHES}.{task}` is {number!r}; expected how many batches of "
+                    "the task a step takes, a whole number of at least 1."
                 )
-        self._batches = {**dict.fromkeys(self.tasks, 1), **(batches or {})}
+        self._batches = {**dict.fromkeys(self.tasks, 1), **batches}
 
     @abstractmethod
     def trained(self, step: int, seed: int) -> Sequence[str]:

@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from gppf_mm.registry import DATA_SAMPLERS
-from gppf_mm.utils.messages import check_tasks
+from gppf_mm.utils.messages import check_mapping, check_tasks
 from gppf_mm.utils.seeding import derive_seed
 
 from .base import TaskSchedule
@@ -30,6 +30,7 @@ class RandomSchedule(TaskSchedule):
             to None, the same for each.
 
     Raises:
+        TypeError: If ``probabilities`` are no dict.
         ValueError: If a probability is missing or not positive, or they sum to another
             number.
     """
@@ -79,10 +80,16 @@ def _numbers(seed: int, start: int, count: int) -> np.ndarray:
 
 def _check(probabilities: Mapping[str, float], tasks: tuple[str, ...]) -> None:
     where = "train_cfg.schedule.probabilities"
+    check_mapping(where, probabilities, f"dict({tasks[0]}=0.5, ...)")
     check_tasks(where, probabilities, tasks)
+    for task, number in probabilities.items():
+        if not isinstance(number, (int, float)) or not number > 0:
+            raise ValueError(
+                f"`{where}.{task}` is {number!r}; expected a positive number."
+            )
     total = sum(probabilities.values())
-    if not min(probabilities.values()) > 0 or abs(total - 1) > 1e-6:
+    if abs(total - 1) > 1e-6:
         raise ValueError(
-            f"`{where}` is {dict(probabilities)}, with the sum {total:g}; expected a "
-            "positive number for each task, and the sum 1."
+            f"`{where}` is {dict(probabilities)}, with the sum {total:g}; expected the "
+            "sum 1."
         )

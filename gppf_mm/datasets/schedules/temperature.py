@@ -31,7 +31,8 @@ class TemperatureSchedule(RandomSchedule):
         batches: Mapping[str, int] | None = None,
         temperature: float = 2.0,
     ) -> None:
-        if not (temperature > 0 and math.isfinite(temperature)):
+        number = isinstance(temperature, (int, float))
+        if not number or not (temperature > 0 and math.isfinite(temperature)):
             raise ValueError(
                 f"`train_cfg.schedule.temperature` is {temperature!r}; expected a "
                 "positive number: 1 draws tasks in proportion to their sizes, a "

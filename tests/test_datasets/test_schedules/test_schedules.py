@@ -110,6 +110,29 @@ def test_a_schedule_of_ones_own():
             ValueError,
             r"`train_cfg\.schedule\.temperature` is 0",
         ),
+        (
+            dict(type="gppf_mm.TemperatureSchedule", temperature="2"),
+            ValueError,
+            r"`train_cfg\.schedule\.temperature` is '2'",
+        ),
+        (
+            dict(type="gppf_mm.EveryTaskSchedule", batches=2),
+            TypeError,
+            r"`train_cfg\.schedule\.batches` is 2; expected a dict.*dict\(det=2\)",
+        ),
+        (
+            dict(type="gppf_mm.RandomSchedule", probabilities=[0.5, 0.3, 0.2]),
+            TypeError,
+            r"`train_cfg\.schedule\.probabilities` is \[.*; expected a dict",
+        ),
+        (
+            dict(
+                type="gppf_mm.RandomSchedule",
+                probabilities=dict(det="0.5", cls=0.3, seg=0.2),
+            ),
+            ValueError,
+            r"`train_cfg\.schedule\.probabilities\.det` is '0\.5'",
+        ),
     ],
 )
 def test_a_bad_config_is_an_error_that_names_the_key(
