@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 
 from gppf_mm.registry import DATASETS
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.messages import describe
 
 _LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 # What gives an image its size, and under which key, as (width, height).
@@ -49,14 +50,15 @@ def find_image_shape(cfg: Config, task: str) -> tuple[int, int]:
         return shape
     try:
         return _first_image((cfg.get("test_dataloader") or {})[task])
-    except (KeyError, OSError) as error:
+    except (AssertionError, KeyError, OSError) as error:
+        # Some of mmseg's sets assert that their files are there.
         if training is not None:
             return training
         raise ValueError(
             f"The pipelines of task {task!r} set no image size (looked for "
             f"{', '.join(_SIZES)} in {', '.join(_LOADERS)}), and its test set cannot "
-            f"be read ({type(error).__name__}: {error}). Name a size, --shape HEIGHT "
-            "WIDTH, or prepare the data."
+            f"be read ({describe(error)}). Name a size, --shape HEIGHT WIDTH, or "
+            "prepare the data."
         ) from error
 
 

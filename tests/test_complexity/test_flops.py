@@ -188,11 +188,13 @@ def test_the_image_size_is_the_test_pipelines(name: str):
     assert find_image_shape(cfg, "det") == shape
 
 
-def test_images_of_one_size_have_it_from_the_training_crop():
+@pytest.mark.parametrize("error", [FileNotFoundError, AssertionError])
+def test_images_of_one_size_have_it_from_the_training_crop(error: type[Exception]):
+    lost = dict(type=lost_data, error=error, pipeline=[])
     train = [dict(type="RandomCrop", crop_size=32, padding=4)]
     cfg = Config(
         dict(
-            test_dataloader=dict(cls=dict(dataset=dict(type=lost_data, pipeline=[]))),
+            test_dataloader=dict(cls=dict(dataset=lost)),
             train_dataloader=dict(cls=dict(dataset=dict(pipeline=train))),
         )
     )
@@ -222,8 +224,8 @@ def test_a_crop_has_height_and_width_in_its_librarys_order(
     assert find_image_shape(cfg, "seg") == shape
 
 
-def lost_data(pipeline: list) -> None:
-    raise FileNotFoundError("data/val.json")
+def lost_data(error: type[Exception], pipeline: list) -> None:
+    raise error("data/val.json")
 
 
 def test_images_that_nothing_resizes_have_the_size_of_the_test_sets_first():
