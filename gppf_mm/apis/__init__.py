@@ -8,7 +8,7 @@ from .checkpoint import (
 )
 from .command_line import DICT_ACTION_HELP, kind_errors, short_path
 from .config import load_config, read_config, select_tasks, set_work_dir
-from .data import name_missing_data
+from .data import name_missing_data, name_missing_set
 from .routing import find_config, find_task_groups, write_routing
 from .stages import require_stage
 from .testing import draw_predictions, dump_predictions, write_metrics
@@ -28,6 +28,7 @@ __all__ = [
     "kind_errors",
     "load_config",
     "name_missing_data",
+    "name_missing_set",
     "read_checkpoint",
     "read_config",
     "require_checkpoint",

@@ -31,10 +31,31 @@ def name_missing_data(cfg: Config, stages: Sequence[str]) -> Iterator[None]:
     Raises:
         FileNotFoundError: Instead of the stock data set's error.
     """
+    with _name_missing(_paths(cfg, stages)):
+        yield
+
+
+@contextmanager
+def name_missing_set(where: str, dataset: Mapping[str, Any]) -> Iterator[None]:
+    """Do the same as `name_missing_data` for a single data set.
+
+    Args:
+        where: The config key of the data set.
+        dataset: What stands there.
+
+    Raises:
+        FileNotFoundError: Instead of the stock data set's error.
+    """
+    with _name_missing(_dataset_paths(where, dataset)):
+        yield
+
+
+@contextmanager
+def _name_missing(paths: Iterator[tuple[str, str]]) -> Iterator[None]:
     try:
         yield
     except (OSError, AssertionError) as error:
-        for key, path in _paths(cfg, stages):
+        for key, path in paths:
             if not os.path.exists(path):
                 raise FileNotFoundError(
                     f"`{key}` is {path!r}, and there is no such file or folder (seen "

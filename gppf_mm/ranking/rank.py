@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
+from gppf_mm.apis import name_missing_set
 from gppf_mm.engine.runner.pool_options import WORKER_KEYS
 from gppf_mm.models.backbones import LegoBackbone
 from gppf_mm.models.backbones.lego_backbone import TASK
@@ -85,22 +86,23 @@ def rank_routes(
         The ranking.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
+        FileNotFoundError: If there is no such checkpoint, or the new set is missing.
         ValueError: If config or checkpoint do not fit each other or the purpose.
     """
     if images < 1:
         raise ValueError(f"--images is {images}; expected a number of images above 0.")
-    model_cfg, loader_cfg, scope = read_target(cfg, str(checkpoint), task)
+    target = read_target(cfg, str(checkpoint), task)
     run = TrainedRun(str(checkpoint), _WHERE)
     device = get_device()
-    with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng():
+    with DefaultScope.overwrite_default_scope(target.scope), torch.random.fork_rng():
         torch.manual_seed(seed)
         np.random.seed(seed)
-        model = MODELS.build(model_cfg).to(device)
+        model = MODELS.build(target.model).to(device)
         if hasattr(model.data_preprocessor, "batch_augments"):
             # Mixed images have no labels that a probe could use.
             model.data_preprocessor.batch_augments = None
-        batches = _batches(loader_cfg, images, seed)
+        with name_missing_set(f"{target.where}.dataset", target.loader["dataset"]):
+            batches = _batches(target.loader, images, seed)
         scores = []
         for name in run.tasks:
             _take(model.backbone, str(checkpoint), name)

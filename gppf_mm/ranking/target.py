@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
@@ -14,9 +15,24 @@ _NETWORK_KEYS = ("num_units", "router", "placement", "channels_last", "norm")
 _ROUTER = "dict(type='gppf_mm.SoftRouter', group='block')"
 
 
-def read_target(
-    cfg: Config, checkpoint: str, task: str | None
-) -> tuple[dict[str, Any], dict[str, Any], str]:
+@dataclass(frozen=True)
+class Target:
+    """A new task.
+
+    Attributes:
+        model: The stock model's config, with a `LegoBackbone`.
+        loader: The training loader's config.
+        where: The key under which it stands.
+        scope: The library in which both are looked up.
+    """
+
+    model: dict[str, Any]
+    loader: dict[str, Any]
+    where: str
+    scope: str
+
+
+def read_target(cfg: Config, checkpoint: str, task: str | None) -> Target:
     """Read the new task's model and loader.
 
     Args:
@@ -26,26 +42,29 @@ def read_target(
         task: The new task of a multi-task config, None for its only one.
 
     Returns:
-        The stock model's config with a `LegoBackbone`, the loader's, and their scope.
+        The new task, its backbone starting from the run.
 
     Raises:
         TypeError: If it has no router.
-        ValueError: If the config is of neither kind.
+        ValueError: If the config is of neither kind, or lacks what the task needs.
     """
     model = cfg.get("model") or {}
+    where = "train_dataloader"
     if "tasks" in model:
+        task = _choose(cfg, task)
+        where = f"{where}.{task}"
         stock, loader, scope = _of_many(cfg, task)
     else:
-        stock, loader = deepcopy(dict(model)), cfg.get("train_dataloader")
+        stock, loader = deepcopy(dict(model)), cfg.get(where)
         scope = cfg.get("default_scope", "mmengine")
         if cfg.get("data_preprocessor"):  # mmpretrain's, beside the model.
             stock.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
     backbone = stock.get("backbone") or {}
-    if not str(backbone.get("type")).endswith("LegoBackbone") or not loader:
+    if not str(backbone.get("type")).endswith("LegoBackbone"):
         raise ValueError(
-            "The config is none of a new task: expected a `train_dataloader` and "
-            "model.backbone=dict(type='gppf_mm.LegoBackbone', ...), or a multi-task "
-            f"config with model.lego.transfer.new; found a backbone of type "
+            "The config is none of a new task: expected model.backbone=dict(type="
+            "'gppf_mm.LegoBackbone', ...), or a multi-task config with "
+            "model.lego.transfer.new; found a backbone of type "
             f"{backbone.get('type')!r}."
         )
     check_mapping("model.backbone.router", backbone.get("router"), _ROUTER)
@@ -53,11 +72,12 @@ def read_target(
     backbone["transfer"] = dict(checkpoint=checkpoint)
     backbone.pop("init", None)
     backbone.pop("init_cfg", None)
-    return stock, _plain(loader), scope
+    _check_loader(where, loader or {})
+    return Target(stock, _plain(loader), where, scope)
 
 
-def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
-    """Take a new task out of a multi-task config."""
+def _choose(cfg: Config, task: str | None) -> str:
+    """Return the new task of a multi-task config."""
     lego = cfg.model.get("lego") or {}
     new = list((lego.get("transfer") or {}).get("new") or {})
     if not new or (task is None and len(new) > 1):
@@ -65,8 +85,15 @@ def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
             f"`model.lego.transfer.new` has {len(new)} tasks; expected the new task "
             "for which routes are ranked, or --task with one of several."
         )
-    check_names("--task", [task or new[0]], new)
     task = task or new[0]
+    check_names("--task", [task], new)
+    check_names("model.lego.transfer.new", [task], cfg.model.tasks)
+    return task
+
+
+def _of_many(cfg: Config, task: str) -> tuple[dict[str, Any], Any, str]:
+    """Take a new task out of a multi-task config."""
+    lego = cfg.model.get("lego") or {}
     stock = deepcopy(cfg.model.tasks[task].to_dict())
     scope = stock.get("_scope_") or cfg.get("default_scope", "gppf_mm")
     _check_alone(cfg, task)
@@ -82,7 +109,16 @@ def _of_many(cfg: Config, task: str | None) -> tuple[dict[str, Any], Any, str]:
     stock["backbone"] = dict(
         type="gppf_mm.LegoBackbone", skeleton=stock["backbone"], **network
     )
-    return stock, cfg.train_dataloader[task], scope
+    return stock, (cfg.get("train_dataloader") or {}).get(task), scope
+
+
+def _check_loader(where: str, loader: Mapping[str, Any]) -> None:
+    for key in ("batch_size", "dataset"):
+        if not loader.get(key):
+            raise ValueError(
+                f"`{where}.{key}` is missing; expected the training loader of the new "
+                "task, on whose images routes are tried."
+            )
 
 
 def _check_alone(cfg: Config, task: str) -> None:

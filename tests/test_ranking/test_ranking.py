@@ -215,6 +215,48 @@ def test_a_backbone_needs_a_router(found: dict) -> None:
             read_target(cfg, "run.pth", None)
 
 
+def new_task(
+    new: str = "shop", loaders: object = dict(shop=dict(batch_size=2, dataset={}))
+) -> Config:
+    """Return a multi-task config with a new task, whose run has the task `coco`."""
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    lego["transfer"] = dict(checkpoint="run.pth", new={new: None})
+    stock = dict(_scope_="mmdet", backbone=dict(type="ResNet", depth=18))
+    model = dict(tasks=dict(coco=stock, shop=stock), lego=lego)
+    return Config(dict(model=model, train_dataloader=loaders))
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        (new_task("shpo"), r"`model\.lego\.transfer\.new`.*'shpo'.*mean 'shop'"),
+        (new_task(loaders=None), r"`train_dataloader\.shop\.batch_size` is missing"),
+        (new_task(loaders=dict(coco={})), r"`train_dataloader\.shop\.batch_size` is"),
+        (
+            new_task(loaders=dict(shop=dict(batch_size=2))),
+            r"`train_dataloader\.shop\.dataset` is missing",
+        ),
+    ],
+)
+def test_what_a_new_task_lacks_is_named(cfg: Config, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_target(cfg, "run.pth", None)
+
+
+def test_a_missing_set_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(REPO / "configs/toy/lego-r18-4u-soft_toy-det-seg-cls.py")
+    torch.save(dict(state_dict=init_model(cfg).state_dict(), meta={}), "run.pth")
+    cfg.model.tasks.shop = cfg.model.tasks.cls
+    cfg.train_dataloader.shop = cfg.train_dataloader.cls
+    cfg.model.lego.transfer = dict(checkpoint="run.pth", new=dict(shop=None))
+    missing = r"`train_dataloader\.shop\.dataset\.data_root` is .*toy\.py --out"
+    with pytest.raises(FileNotFoundError, match=missing):
+        rank_routes(cfg, "run.pth", images=8)
+
+
 def test_a_config_that_cannot_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
