@@ -318,6 +318,10 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             r"`optim_wrapper` has several optimizers.*`paramwise_cfg`",
         ),
         (
+            lambda cfg: cfg.optim_wrapper.update(paramwise_cfg=dict(router=dict(lr=1))),
+            r"`optim_wrapper\.paramwise_cfg` has the key 'router'.*MultiTaskOptimWrap",
+        ),
+        (
             lambda cfg: cfg.default_hooks.update(
                 visualization=dict(type="mmdet.DetVisualizationHook", draw=True)
             ),

@@ -13,6 +13,7 @@ from gppf_mm.utils.messages import check_mapping, check_names
 from .agreement import agree
 from .multipliers import NEUTRAL, Multipliers, read_multipliers
 
+RULE_KEYS = ("tasks", "bank", "router", "weighting")
 _WHERE = "optim_wrapper.paramwise_cfg"
 # What the router can have of its own, and the multiplier that it replaces.
 _VALUES = dict(lr="lr_mult", weight_decay="decay_mult")
@@ -66,7 +67,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping[str, Any] | None = None
     ) -> None:
         cfg = _dict(_WHERE, paramwise_cfg, "dict(router=dict(lr=0.01))")
-        check_names(_WHERE, cfg, ("tasks", "bank", "router", "weighting"))
+        check_names(_WHERE, cfg, RULE_KEYS)
         tasks = _dict(f"{_WHERE}.tasks", cfg.get("tasks"), "dict(det=dict(lr_mult=2))")
         self.rules = {
             task: _dict(f"{_WHERE}.tasks.{task}", item, "dict(lr_mult=2)")

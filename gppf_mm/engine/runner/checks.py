@@ -8,7 +8,10 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
+from gppf_mm.engine.optim import RULE_KEYS
 from gppf_mm.utils.class_name import class_name
+
+_STOCK_CONSTRUCTOR = "DefaultOptimWrapperConstructor"  # MMEngine's, by default.
 
 
 def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
@@ -32,15 +35,17 @@ def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
 
 
 def check_optim_wrapper(optim_wrapper: OptimWrapper | Mapping[str, Any]) -> None:
-    """Refuse several optimizers.
+    """Refuse several optimizers, and rules that nothing would read.
 
     Args:
         optim_wrapper: A wrapper, or its config.
 
     Raises:
-        ValueError: If it is, or would become, an ``OptimWrapperDict``.
+        ValueError: If it is, or would become, an ``OptimWrapperDict``; or has rules of
+            `MultiTaskOptimWrapperConstructor` for MMEngine's constructor.
     """
     if isinstance(optim_wrapper, Mapping):
+        _check_rules(optim_wrapper)
         parts = [item for item in optim_wrapper.values() if isinstance(item, Mapping)]
         several = class_name(optim_wrapper.get("type")) == "OptimWrapperDict" or any(
             "optimizer" in part for part in parts
@@ -53,6 +58,20 @@ def check_optim_wrapper(optim_wrapper: OptimWrapper | Mapping[str, Any]) -> None
             "of a multi-task run is one step of one optimizer. Expected a single "
             "`optimizer`; `paramwise_cfg` gives parts of the model learning rates of "
             "their own."
+        )
+
+
+def _check_rules(optim_wrapper: Mapping[str, Any]) -> None:
+    """Refuse rules of ours for MMEngine's constructor, which ignores unknown keys."""
+    rules = optim_wrapper.get("paramwise_cfg")
+    keys = [key for key in RULE_KEYS if isinstance(rules, Mapping) and key in rules]
+    kind = optim_wrapper.get("constructor") or _STOCK_CONSTRUCTOR
+    if keys and class_name(kind) == _STOCK_CONSTRUCTOR:
+        raise ValueError(
+            f"`optim_wrapper.paramwise_cfg` has the key {keys[0]!r}, and "
+            f"`optim_wrapper.constructor` is {_STOCK_CONSTRUCTOR!r}, which does not "
+            "know it and would ignore it. Expected "
+            "constructor='gppf_mm.MultiTaskOptimWrapperConstructor'."
         )
 
 
