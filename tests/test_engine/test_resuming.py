@@ -77,6 +77,43 @@ def test_another_file_is_refused(tmp_path: Path, value: object, message: str):
     assert str(tmp_path / "x.pth") in str(error.value)
 
 
+OTHER_GROUPS = [dict(params=[MODEL.weight]), dict(params=[MODEL.bias])]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (torch.optim.SGD(MODEL.parameters(), lr=1), "the SGD .*'betas'.*'momentum'"),
+        (
+            torch.optim.Adam(OTHER_GROUPS),
+            r"it has 1 parameter group\(s\) of 2, .* 2 parameter group\(s\) of 1, 1",
+        ),
+        (torch.optim.Adam([MODEL.weight]), r"of 2, .* 1 parameter group\(s\) of 1"),
+    ],
+)
+def test_another_optimizer_is_refused(
+    tmp_path: Path, optimizer: torch.optim.Optimizer, message: str
+):
+    """PyTorch fails in the first step, or tells numbers alone."""
+    saved = torch.optim.Adam(MODEL.parameters()).state_dict()
+    torch.save(content(optimizer=saved), tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=f"x.pth.*{message}.*`optim_wrapper`"):
+        check_resumable(str(tmp_path / "x.pth"), MODEL, optimizer=optimizer)
+    same = torch.optim.Adam(MODEL.parameters(), lr=1)
+    check_resumable(str(tmp_path / "x.pth"), MODEL, optimizer=same)
+
+
+def test_the_optimizer_of_a_run_is_compared(tmp_path: Path):
+    options = {"train_cfg.max_iters": 1, "train_cfg.val_begin": 9}
+    RUNNERS.build(tiny_config(tmp_path, options)).train()
+    sgd = dict(type="SGD", lr=0.1)
+    cfg = tiny_config(tmp_path, {**options, "train_cfg.max_iters": 2})
+    cfg.optim_wrapper.optimizer = sgd
+    cfg.resume = True
+    with pytest.raises(ValueError, match="another than the SGD of the config"):
+        RUNNERS.build(cfg).train()
+
+
 @pytest.mark.parametrize("length", [0, 10, 1000, -1])
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, length: int):
     path = tmp_path / "x.pth"

@@ -10,11 +10,13 @@ from zipfile import is_zipfile
 import torch
 from mmengine.config import Config
 from torch import nn
+from torch.optim import Optimizer
 
 from gppf_mm.utils.loading import order_tasks, saved_tasks, state_differences
 from gppf_mm.utils.sharded_files import outline_folder
 
 from .checkpoints import find_latest_checkpoint, remove
+from .saved_optimizer import check_optimizer
 
 _REMEDY = (
     "Remove it and give --resume again, for the one before it, or name a checkpoint "
@@ -24,7 +26,12 @@ _REMEDY = (
 _KEYS = ("state_dict", "meta", "message_hub")
 
 
-def check_resumable(path: str, model: nn.Module, scheduled: bool = False) -> None:
+def check_resumable(
+    path: str,
+    model: nn.Module,
+    scheduled: bool = False,
+    optimizer: Optimizer | None = None,
+) -> None:
     """Require that a file is a whole checkpoint of a run of this model.
 
     Only the table of contents is read: a file that is cut off has none. MMEngine
@@ -34,16 +41,23 @@ def check_resumable(path: str, model: nn.Module, scheduled: bool = False) -> Non
         path: A local file, or the folder of a sharded checkpoint.
         model: The model that is about to be resumed.
         scheduled: Whether the run has parameter schedulers. Defaults to False.
+        optimizer: The optimizer that goes on from it. Defaults to None, not compared.
 
     Raises:
         ValueError: If the file is cut off, no checkpoint, one of another model or
-            without the state of optimizer or schedulers, or holds what could run code;
-            the message names it.
+            optimizer or without the state of optimizer or schedulers, or holds what
+            could run code; the message names it.
     """
-    check_content(path, _read(path), model, scheduled)
+    check_content(path, _read(path), model, scheduled, optimizer)
 
 
-def check_content(path: str, content: Any, model: nn.Module, scheduled: bool) -> None:
+def check_content(
+    path: str,
+    content: Any,
+    model: nn.Module,
+    scheduled: bool,
+    optimizer: Optimizer | None = None,
+) -> None:
     """Require that what was read is a checkpoint of a run of this model.
 
     Args:
@@ -51,6 +65,7 @@ def check_content(path: str, content: Any, model: nn.Module, scheduled: bool) ->
         content: What was read.
         model: The model.
         scheduled: Whether the run has parameter schedulers.
+        optimizer: The optimizer that goes on from it. Defaults to None, not compared.
 
     Raises:
         ValueError: If it is not; see `check_resumable`.
@@ -74,6 +89,8 @@ def check_content(path: str, content: Any, model: nn.Module, scheduled: bool) ->
             "`load_from` or `model.lego.init.checkpoint`."
         )
     _check_states(path, content, scheduled)
+    if optimizer is not None:
+        check_optimizer(path, content["optimizer"], optimizer)
 
 
 def _check_states(path: str, content: Mapping[str, Any], scheduled: bool) -> None:

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.runner import BaseLoop, LogProcessor, Runner
 from torch import nn
+from torch.optim import Optimizer
 
 from gppf_mm.engine.distributed import SIMTFullyShardedDataParallel
 from gppf_mm.engine.distributed.averaging import broadcast_state
@@ -245,8 +246,7 @@ class SIMTRunner(Runner):
                 )
                 self._resume = False
         if self._resume and self._load_from and os.path.exists(self._load_from):
-            scheduled = bool(self.param_schedulers)
-            check_resumable(self._load_from, unwrap(self.model), scheduled)
+            check_resumable(self._load_from, unwrap(self.model), *self._states())
         loaded = self._has_loaded
         super().load_or_resume()
         trains = isinstance(self._train_loop, BaseLoop)
@@ -290,8 +290,7 @@ class SIMTRunner(Runner):
             checkpoint = super().load_checkpoint(filename, map_location, strict, revise)
         if self._resume and is_remote(filename):
             # A local one was checked before, at less than the cost of a download.
-            scheduled = bool(self.param_schedulers)
-            check_content(filename, checkpoint, unwrap(self.model), scheduled)
+            check_content(filename, checkpoint, unwrap(self.model), *self._states())
         check_loaded(filename, checkpoint, unwrap(self.model), revise)
         return checkpoint
 
@@ -317,6 +316,12 @@ class SIMTRunner(Runner):
 
         optim_wrapper = self.optim_wrapper if save_optimizer else None
         write_checkpoint(out_dir, filename, save, self.model, optim_wrapper, remote)
+
+    def _states(self) -> tuple[bool, Optimizer | None]:
+        """Return whether there are schedulers, and the optimizer, if there is one."""
+        wrapper = self.optim_wrapper
+        built = isinstance(wrapper, OptimWrapper)
+        return bool(self.param_schedulers), wrapper.optimizer if built else None
 
     @property
     def _is_sharded(self) -> bool:
