@@ -114,6 +114,15 @@ def test_the_optimizer_of_a_run_is_compared(tmp_path: Path):
         RUNNERS.build(cfg).train()
 
 
+def test_a_run_that_has_nothing_left_says_so(tmp_path: Path):
+    options = {"train_cfg.max_iters": 1, "train_cfg.val_begin": 9}
+    RUNNERS.build(tiny_config(tmp_path, options)).train()
+    again = RUNNERS.build(tiny_config(tmp_path, {**options, "resume": True}))
+    again.train()
+    log = Path(again.log_dir, f"{again.timestamp}.log").read_text()
+    assert "Nothing is left to train: the checkpoint is of iteration 1" in log
+
+
 @pytest.mark.parametrize("length", [0, 10, 1000, -1])
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, length: int):
     path = tmp_path / "x.pth"

@@ -129,6 +129,12 @@ class SIMTTrainLoop(BaseLoop):
         late = late_schedules(unwrap(self.runner.model), self._max_iters)
         if late is not None:
             self.runner.logger.warning(late)
+        if self._iter >= self._max_iters:
+            self.runner.logger.warning(
+                f"Nothing is left to train: the checkpoint is of iteration "
+                f"{self._iter}, and `train_cfg.max_iters` is {self._max_iters}. To "
+                "train on, raise it."
+            )
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         if self._iter:
