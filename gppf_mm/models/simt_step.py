@@ -11,7 +11,6 @@ from gppf_mm.utils.messages import check_names
 
 from .combiner import GradientCombiner
 from .gradients import GradientRows
-from .labels import check_labels
 from .network import LegoNetwork
 from .regularizers import regularize
 from .task_step import Batch, TaskStep
@@ -102,12 +101,10 @@ class SIMTModel(TaskStep):
             The values to log.
 
         Raises:
-            ValueError: If a task is unknown, or its batch has no labels.
+            ValueError: If a task is unknown, or its batch lacks the labels that its
+                model asks for.
         """
         check_names("train_dataloader", data, self.task_names)
-        for task, batches in data.items():
-            for batch in batches_of(batches):
-                check_labels(task, batch)
         self.nonfinite.begin()
         apart = self.keeps_apart(optim_wrapper)
         device = next(self.parameters()).device

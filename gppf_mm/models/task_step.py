@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from .labels import name_missing_labels
 from .network import LegoNetwork
 from .nonfinite import NonFiniteGuard
 
@@ -59,11 +60,14 @@ class TaskStep(BaseModel):
 
         A loss that is not finite leaves running statistics alone; `skip` drops its
         gradients.
+
+        Raises:
+            ValueError: If the model fails because the batch has no labels.
         """
         with self.activate(task) as model:
             buffers = [*model.buffers(), *self.network.laid_statistics(task)]
             before = [buffer.clone() for buffer in buffers]
-            with optim_wrapper.optim_context(self):
+            with optim_wrapper.optim_context(self), name_missing_labels(task, batch):
                 losses = _forward_loss(model, batch)
             loss, logged = model.parse_losses(losses)
             loss = self.loss_weights[task] * share * loss

@@ -11,6 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from gppf_mm.export import export_state_dict
@@ -353,10 +354,40 @@ def without_labels(data: dict[str, dict], task: str) -> dict[str, dict]:
 def test_batch_without_labels_names_the_task(task: str) -> None:
     model = build_gppf(TOP2)
     named = rf"'{task}'.*without any label.*train_dataloader\.{task}"
+    before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(ValueError, match=named):
         model.train_step(without_labels(batches(), task), wrapper(model))
-    # As early as it can be known: no other task has been learned from.
-    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(map(torch.equal, model.parameters(), before))
+
+
+class Reconstructor(BaseModel):
+    """A model that learns from images alone, as self-supervised ones do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 3, 1))
+
+    def forward(
+        self, inputs: Tensor, data_samples: list, mode: str
+    ) -> dict[str, Tensor]:
+        return dict(loss=(self.backbone(inputs) - inputs).square().mean())
+
+
+def test_a_task_that_needs_no_labels_trains_without() -> None:
+    model = build_gppf(dict(type="FixedRouter"), 1, dict(mae=dict(type=Reconstructor)))
+    samples = [BaseDataElement(metainfo=dict(img_path="a.png"))]
+    batch = dict(inputs=torch.randn(1, 3, 4, 4), data_samples=samples)
+    assert model.train_step(dict(mae=batch), wrapper(model))["mae/loss"] > 0
+
+
+def test_another_error_of_a_model_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise AttributeError("no such layer")
+
+    model = build_gppf(TOP2)
+    monkeypatch.setattr(type(model.tasks["seg"]), "forward", fail)
+    with pytest.raises(AttributeError, match="no such layer"):
+        model.train_step(batches(), wrapper(model))
 
 
 def test_images_without_objects_are_labelled() -> None:
