@@ -95,7 +95,7 @@ def run_case(rank: int, name: str) -> tuple[Gradients, dict]:
 def run_all(rank: int) -> dict[str, Any]:
     results: dict[str, Any] = {name: run_case(rank, name) for name in CASES}
     runs = (run_half, run_counted, run_used_twice, run_other_plan, run_collectives)
-    for run in (*runs, run_groups):
+    for run in (*runs, run_groups, run_masked):
         results[run.__name__] = run(rank)
     return results
 
@@ -319,6 +319,20 @@ def run_groups(rank: int) -> list[timedelta]:
 
 def test_all_groups_wait_as_long_as_the_default_one(ranks: list[dict]):
     assert [results["run_groups"] for results in ranks] == [[TIMEOUT] * 2] * RANKS
+
+
+def run_masked(rank: int) -> torch.Tensor:
+    """Return a buffer of infinite values, as of an attention mask, after a step."""
+    model = build_tiny(OVERLAPPING)
+    model.tasks["one"].register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    SIMTDataParallel(model).train_step(tiny_batches(seed=rank), OptimWrapper(optimizer))
+    return model.tasks["one"].mask
+
+
+def test_a_buffer_that_a_step_leaves_alone_stays_as_it_is(ranks: list[dict]):
+    for mask in (results["run_masked"] for results in ranks):
+        assert mask.tolist() == [0.0, -torch.inf]
 
 
 @pytest.mark.slow

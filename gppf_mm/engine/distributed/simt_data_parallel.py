@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, distributed, nn
 
@@ -193,12 +194,16 @@ def _average_changes(tensors: list[Tensor], before: list[Tensor]) -> None:
     """Average over the ranks by how much tensors have changed.
 
     What did not change, such as the statistics of a frozen layer, stays as it is to
-    the last bit, which its average might not.
+    the last bit, which its average might not; so does an infinite value, as in a mask
+    of attention, which has no difference from itself.
     """
     if not tensors:
         return
     changes, work = average(
-        [tensor - old for tensor, old in zip(tensors, before, strict=True)]
+        [
+            torch.where(tensor == old, 0, tensor - old)
+            for tensor, old in zip(tensors, before, strict=True)
+        ]
     )
     work.wait()
     for tensor, old, change in zip(tensors, before, changes, strict=True):
