@@ -18,7 +18,8 @@ Gradient = Literal["masked_softmax", "straight_through"]
 class TopKRouter(LearnedRouter):
     """Takes the k units with the largest scores, mixed by a softmax over those k.
 
-    A group of fewer units takes all that it has.
+    Among equal scores the first units count. A group of fewer units takes all that it
+    has.
 
     Args:
         tasks: Names of the tasks.
@@ -117,7 +118,10 @@ class TopKRouter(LearnedRouter):
         rank = scores.detach().clone()
         rank[:, : self.shared_units] = torch.inf
         count = int(self.schedules["k"](step))
-        units = rank.topk(count, dim=-1).indices.sort(dim=-1).values
+        # Not `topk`, which chooses among equal ones as the device likes: a run on a GPU
+        # would be exported on a CPU with other units.
+        order = rank.sort(dim=-1, descending=True, stable=True).indices
+        units = order[:, :count].sort(dim=-1).values
         weights = scores.gather(-1, units).softmax(dim=-1)
         if self.gradient == "straight_through":
             dense = scores.softmax(dim=-1).gather(-1, units)

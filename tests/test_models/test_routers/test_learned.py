@@ -70,6 +70,12 @@ def test_the_k_largest_logits_win(shared_units: int) -> None:
         assert min(row[list(chosen)]) > max(row[list(left)])
 
 
+def test_among_equal_units_the_first_win() -> None:
+    router = build("topk", init_std=0.0, initial_routes=dict(seg=[3]))
+    assert set(router.draw("det").units().values()) == {(0, 1)}
+    assert set(router.draw("seg").units().values()) == {(0, 3)}
+
+
 @pytest.mark.parametrize("kind", ["shared", "gumbel_shared"])
 def test_shared_units_are_in_every_mix_however_small_their_logits(kind: str) -> None:
     router = build(kind)
