@@ -103,9 +103,42 @@ def test_what_the_hook_builds_is_of_its_library(given: str | None, wanted: str):
         assert DefaultScope.get_current_instance().scope_name == "gppf_mm"
 
 
+@HOOKS.register_module()
+class AfterEveryIteration(Hook):
+    """Acts by the method that MMEngine calls after every kind of iteration."""
+
+    def _after_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None, mode="train"
+    ) -> None:
+        self.seen = runner.model
+
+
+def test_a_point_may_be_one_of_all_stages():
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    runner = SimpleNamespace(model=GPPF(task_configs(), lego), iter=0)
+    hook = TaskHook("seg", dict(type="gppf_mm.AfterEveryIteration"))
+    hook.after_train_iter(runner, 0, dict(seg="s"), {})
+    assert hook.hook.seen is runner.model.tasks["seg"]
+
+
+def test_no_weights_are_assembled_where_the_hook_does_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    model = GPPF(task_configs(), lego)
+    laid = []
+    monkeypatch.setattr(model.network, "lay", lambda task, plan: laid.append(task))
+    runner = SimpleNamespace(model=model, iter=0)
+    hook = TaskHook("seg", dict(type="gppf_mm.Witness"))
+    hook.before_train_iter(runner, 0, dict(seg="s"))
+    assert not laid
+    hook.after_train_iter(runner, 0, dict(seg="s"), {})
+    assert laid == ["seg"]
+
+
 def test_a_hook_of_which_nothing_would_be_called_is_refused():
-    with pytest.raises(ValueError, match=r"EmptyCacheHook for task 'seg'.*before_val"):
-        TaskHook("seg", dict(type="EmptyCacheHook"))
+    with pytest.raises(ValueError, match=r"SyncBuffersHook for task 'seg'.*before_val"):
+        TaskHook("seg", dict(type="SyncBuffersHook"))
 
 
 def test_a_stock_run_is_refused():

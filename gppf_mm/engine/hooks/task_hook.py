@@ -48,15 +48,39 @@ class TaskHook(Hook):
         self.hook: Hook = HOOKS.build(dict(hook))
         self.scope: str | None = hook.get("_scope_")
         self.priority = self.hook.priority
-        kind = type(self.hook)
-        if all(getattr(kind, name) is getattr(Hook, name) for name in _POINTS):
+        self._acts_at = frozenset(self.hook.get_triggered_stages())
+        if self._acts_at.isdisjoint(_POINTS):
             raise ValueError(
-                f"TaskHook has a {kind.__name__} for task {task!r}, which acts at none "
-                f"of the points that one task has in a multi-task run: "
+                f"TaskHook has a {type(self.hook).__name__} for task {task!r}, which "
+                "acts at none of the points that one task has in a multi-task run: "
                 f"{', '.join(_POINTS)}. Add it to the run's `custom_hooks` instead."
             )
 
     def _call(self, runner: Runner, point: str, **arguments: Any) -> None:
+        model = self._model(runner)
+        if point not in self._acts_at:
+            return  # No weights are assembled for nothing, twice an iteration.
+        # What the stock hook builds, such as a loader, is looked up in its library.
+        scope = DefaultScope.overwrite_default_scope(self.scope)
+        with scope, model.activate(self.task) as stock:
+            getattr(self.hook, point)(_TaskRunner(runner, stock), **arguments)
+
+    def _call_evaluating(self, runner: Runner, point: str) -> None:
+        """Call the stock hook on the weights that the evaluation after it has."""
+        network = self._model(runner).network
+        training = network.training
+        network.eval()
+        try:
+            self._call(runner, point)
+        finally:
+            network.train(training)
+
+    def _model(self, runner: Runner) -> GPPF:
+        """Return the multi-task model.
+
+        Raises:
+            TypeError: If the model is of a single task.
+        """
         model = unwrap(runner.model)
         if not isinstance(model, GPPF):
             raise TypeError(
@@ -66,20 +90,7 @@ class TaskHook(Hook):
                 f"tasks=...). Put the {type(self.hook).__name__} itself into "
                 "`custom_hooks`."
             )
-        # What the stock hook builds, such as a loader, is looked up in its library.
-        scope = DefaultScope.overwrite_default_scope(self.scope)
-        with scope, model.activate(self.task) as stock:
-            getattr(self.hook, point)(_TaskRunner(runner, stock), **arguments)
-
-    def _call_evaluating(self, runner: Runner, point: str) -> None:
-        """Call the stock hook on the weights that the evaluation after it has."""
-        network = unwrap(runner.model).network
-        training = network.training
-        network.eval()
-        try:
-            self._call(runner, point)
-        finally:
-            network.train(training)
+        return model
 
     def _rests(self, data_batch: Any) -> bool:
         """Return whether the schedule leaves the task out of the step."""
