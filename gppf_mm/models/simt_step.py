@@ -109,7 +109,12 @@ class SIMTModel(TaskStep):
         apart = self.keeps_apart(optim_wrapper)
         device = next(self.parameters()).device
         log_vars: dict[str, Tensor] = {}
-        total = torch.zeros(())
+        for task in data:
+            # All plans first: drawing one waits for what the device was given before,
+            # and that would be the backward pass of the task before.
+            self.network.draw(task)
+        # On the device, for a copy to it would wait likewise.
+        total = torch.zeros((), device=device)
         for task, batches in data.items():
             with self.timer.measure(task, device):
                 loss, logged = self._backward_task(
@@ -118,7 +123,7 @@ class SIMTModel(TaskStep):
             logged |= self.timer.read(task)
             log_vars.update({f"{task}/{name}": value for name, value in logged.items()})
             if task not in self.nonfinite.found:
-                total = total.to(loss.device) + loss
+                total = total + loss
             if apart:
                 loss = optim_wrapper.scale_loss(loss)
                 self.rows.take(task, self.network.parameters(), loss)

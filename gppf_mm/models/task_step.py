@@ -41,17 +41,17 @@ class TaskStep(BaseModel):
         Both are means over its batches, and detached, so that nothing of the task's
         graph outlives the call.
         """
-        total = torch.zeros(())
+        losses: list[Tensor] = []
         means: dict[str, Tensor] = {}
         for batch in batches:
             loss, logged = self._backward_batch(
                 task, batch, 1 / len(batches), optim_wrapper
             )
-            total = total.to(loss.device) + loss
+            losses.append(loss)
             for name, value in logged.items():
                 value = value.detach() / len(batches)
                 means[name] = means[name] + value if name in means else value
-        return total, means
+        return torch.stack(losses).sum(), means
 
     def _backward_batch(
         self, task: str, batch: Batch, share: float, optim_wrapper: OptimWrapper

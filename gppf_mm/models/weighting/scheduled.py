@@ -68,6 +68,6 @@ class ScheduledWeighting(Weighting):
     ) -> dict[str, Tensor]:
         """See `Weighting.weigh`."""
         return {
-            task: torch.as_tensor(self.weight(task, step)).to(loss)
+            task: torch.full_like(loss, self.weight(task, step))
             for task, loss in losses.items()
         }
