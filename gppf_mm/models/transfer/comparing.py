@@ -1,10 +1,13 @@
 """Routes that are taken over, and the router that makes plans of them."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 
 from ..network import LegoNetwork
+from ..routers import LearnedRouter
 from ..routing_settings import first_difference, settings_of
 from .settings import Transfer
 from .source import TrainedRun
@@ -23,7 +26,8 @@ def compare_routers(network: LegoNetwork, transfer: Transfer, run: TrainedRun) -
 
     Raises:
         ValueError: If they differ where routes are to stay as they are: for tasks that
-            are kept, or with frozen routes. Elsewhere a warning says so.
+            are kept, or with frozen routes. Elsewhere a warning says so. If learned
+            routes are of other groups, which are other layers.
     """
     taken = [
         task
@@ -34,6 +38,8 @@ def compare_routers(network: LegoNetwork, transfer: Transfer, run: TrainedRun) -
         return
     theirs = {k: v for k, v in run.settings.items() if k.startswith("router.")}
     own = settings_of(dict(router=network.router_cfg))
+    if isinstance(network.router, LearnedRouter):
+        _check_groups(transfer, theirs, own)
     difference = first_difference(theirs, own)
     if difference is None:
         return
@@ -55,3 +61,16 @@ def compare_routers(network: LegoNetwork, transfer: Transfer, run: TrainedRun) -
         logger="current",
         level=logging.WARNING,
     )
+
+
+def _check_groups(
+    transfer: Transfer, theirs: Mapping[str, Any], own: Mapping[str, Any]
+) -> None:
+    before, now = (found.get("router.group", "block") for found in (theirs, own))
+    if before != now:
+        raise ValueError(
+            f"`{transfer.where}.checkpoint` is {transfer.checkpoint!r}, which was "
+            f"trained with `router.group` {before!r}, and the model has {now!r}: its "
+            "routes are of other groups of layers and cannot be copied. Use the "
+            "`group` of the run."
+        )

@@ -150,7 +150,7 @@ def _take_route(
         other = ".".join(like if part == task else part for part in name.split("."))
         found = run.network.get(f"router.{other}")
         if found is not None and found.dim() and value.dim():
-            found = _in_common(found, value, network)
+            found = _in_common(found, value, network, run)
         if found is None or found.shape != value.shape:
             text = "nothing" if found is None else f"shape {tuple(found.shape)}"
             raise ValueError(
@@ -161,12 +161,17 @@ def _take_route(
         value.copy_(found)
 
 
-def _in_common(found: Tensor, value: Tensor, network: LegoNetwork) -> Tensor:
+def _in_common(
+    found: Tensor, value: Tensor, network: LegoNetwork, run: TrainedRun
+) -> Tensor:
     """Leave out what a run's route has for parts that only the run shares.
 
     Their groups come after the others. Units that only they have are the last columns
     of learned logits: the banks are the same, so that no group in common has them.
     """
+    own, theirs = ({*map(_part, _of_all(s))} for s in (_tensors(network), run.network))
+    if own == theirs:
+        return found
     found = found[: value.shape[0]]
     if isinstance(network.router, LearnedRouter) and found.dim() == 2:
         found = found[:, : value.shape[1]]

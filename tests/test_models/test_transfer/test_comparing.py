@@ -99,6 +99,18 @@ def test_a_route_that_learns_on_may_have_another_with_a_warning(
     assert "`router.k` 2, and the model has 1" in said[0]
 
 
+@pytest.mark.parametrize("route", ["two", None])
+def test_a_route_over_other_groups_is_refused(tmp_path: Path, route: str | None):
+    path = checkpoint(tmp_path, LEARNED | dict(group="layer"))[1]
+    transfer = dict(checkpoint=path, new=dict(four=dict(route=route, norms="two")))
+    cfg = settings(dict(four=2), LEARNED | dict(group="stage"), transfer=transfer)
+    if route is None:  # A route that is learned may be over any groups.
+        built(cfg)
+        return
+    with pytest.raises(ValueError, match=r"run\.pth.*`router\.group` 'layer'.*'stage'"):
+        built(cfg)
+
+
 def test_what_only_a_training_knows_may_differ(tmp_path: Path):
     """So that a frozen run's tasks can be trained on, and are what they were."""
     trained, path = checkpoint(tmp_path, LEARNED | dict(freeze_at=20, noise=0.5))

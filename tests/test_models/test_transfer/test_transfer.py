@@ -400,8 +400,9 @@ def test_refusals_name_key_and_remedy(checkpoint: str, tmp_path: Path) -> None:
     router = dict(type="gppf_mm.FixedRouter", routes=routes)
     message = refusal(checkpoint, new=FROZEN, router=router)
     assert "FixedRouter learns no routes" in message
-    layers = dict(GUMBEL, group="layer")
-    assert "expected shape" in refusal(checkpoint, new=FROZEN, router=layers)
+    for group in ("layer", "stage"):
+        other = dict(GUMBEL, group=group)
+        assert "expected shape" in refusal(checkpoint, new=FROZEN, router=other)
     stock = tmp_path / "stock.pth"
     torch.save(dict(state_dict={"backbone.conv1.weight": torch.zeros(1)}), stock)
     assert "no lego bank" in refusal(str(stock), new=FROZEN)
