@@ -38,12 +38,19 @@ def extract_tasks(content: Content, tasks: Iterable[str]) -> dict[str, Any]:
     """
     tasks = tuple(tasks)
     check_names("--extract", tasks, task_names(content))
-    digest = bank_digest(content["state_dict"])
+    state = content["state_dict"]
+    digest: str | None = bank_digest(state)
+    if not any(name.startswith(BANK) for name in state):
+        # What is extracted from a small file belongs to the same bank.
+        digest = (content.get("meta") or {}).get(_DIGEST)
     others = [task for task in task_names(content) if task not in tasks]
     extracted = remove_tasks(content, others)
     extracted["meta"][_DIGEST] = digest
-    state = extracted["state_dict"].items()
-    extracted["state_dict"] = {k: v for k, v in state if not k.startswith(BANK)}
+    extracted["state_dict"] = {
+        name: value
+        for name, value in extracted["state_dict"].items()
+        if not name.startswith(BANK)
+    }
     return extracted
 
 

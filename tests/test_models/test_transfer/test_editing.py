@@ -109,6 +109,15 @@ def test_a_small_file_makes_the_task_whole_again(trained: GPPF, tmp_path: Path) 
         insert_tasks(content_of(trained), small)
 
 
+def test_a_part_of_a_small_file_belongs_to_the_same_units(trained: GPPF) -> None:
+    content = content_of(trained)
+    small = extract_tasks(content, ["two", "three"])
+    again = insert_tasks(
+        remove_tasks(content, ["three"]), extract_tasks(small, ["three"])
+    )
+    assert task_names(again) == ("one", "two", "three")
+
+
 def test_an_edited_file_has_no_state_of_a_weighting() -> None:
     """It is of as many tasks as there were."""
     content = content_of(build_tiny(GUMBEL, weighting=dict(type="UW")))
