@@ -29,10 +29,10 @@ DICT_ACTION_HELP = (
 def kind_errors(interrupted: str = "Interrupted.") -> Iterator[None]:
     """End a tool with one paragraph where a mistake of its user stopped it.
 
-    A mistake is an error that this package raised itself, whose messages name what was
-    found and the remedy, or a type or an argument in the config that does not exist. A
-    full disk, whoever writes to it, is none of ours either. Anything else is a bug and
-    keeps its traceback.
+    A mistake is an error that this package or the tool raised itself, whose messages
+    name what was found and the remedy, or a type or an argument in the config that does
+    not exist. A full disk, whoever writes to it, is none of ours either. Anything else
+    is a bug and keeps its traceback.
 
     Args:
         interrupted: What to say after Ctrl-C. Defaults to ``'Interrupted.'``.
@@ -76,12 +76,17 @@ def find_mistake(error: BaseException) -> str | None:
             if unknown:
                 return unknown
             statement = linecache.getline(str(source), line).lstrip()
-            if _PACKAGE in source.parents and statement.startswith("raise "):
+            ours = _PACKAGE in source.parents or _is_tool(frame)
+            if ours and statement.startswith("raise "):
                 return message
         if isinstance(current, OSError) and current.errno in _FULL:
             return _full_disk(current)
         current = current.__cause__ or current.__context__
     return None
+
+
+def _is_tool(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") == "__main__"
 
 
 def _unknown_argument(error: BaseException, frames: list[FrameType]) -> str | None:

@@ -42,15 +42,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    out = Path(args.out)
     with kind_errors():
+        if out.is_dir():
+            raise ValueError(f"OUT.pth is {args.out!r}, a folder; expected a file.")
         content = read_checkpoint(args.checkpoint)
         if not task_names(content):
             raise ValueError(
                 f"The checkpoint {args.checkpoint!r} has no tasks; expected one that "
                 "tools/train.py wrote."
             )
-        edited = edit(content, args)
-    write(edited, Path(args.out))
+        write(edit(content, args), out)
 
 
 def edit(content: dict, args: argparse.Namespace) -> dict:
