@@ -266,10 +266,20 @@ def test_init_cfg_refuses_a_multi_task_run_and_names_transfer(
     MODELS.build(config("cls", TOP2, 4, transfer=transfer)).init_weights()
 
 
-@pytest.mark.parametrize("as_list", [False, True])
-def test_init_cfg_of_another_type(as_list: bool) -> None:
-    init_cfg = dict(type="Kaiming", layer="Conv2d")
-    cfg = config("cls", TOP2, 4, init_cfg=[init_cfg] if as_list else init_cfg)
+def test_init_cfg_names_a_missing_file() -> None:
+    init_cfg = dict(type="Pretrained", checkpoint="gone.pth")
+    model = MODELS.build(config("cls", TOP2, 4, init_cfg=init_cfg))
+    missing = r"`backbone\.init_cfg\.checkpoint` is 'gone\.pth'"
+    with pytest.raises(FileNotFoundError, match=missing):
+        model.init_weights()
+
+
+KAIMING = dict(type="Kaiming", layer="Conv2d")
+
+
+@pytest.mark.parametrize("init_cfg", [KAIMING, [KAIMING], dict(type="Pretrained")])
+def test_init_cfg_of_another_type(init_cfg: object) -> None:
+    cfg = config("cls", TOP2, 4, init_cfg=init_cfg)
     with pytest.raises(ValueError, match=r"backbone.skeleton.init_cfg"):
         MODELS.build(cfg)
 

@@ -87,8 +87,9 @@ class LegoBackbone(BaseModule):
                 "`backbone.skeleton.init_cfg`, as dict(type='Pretrained', "
                 f"checkpoint={pretrained!r}): all units start from it."
             )
-        kind = init_cfg.get("type") if isinstance(init_cfg, Mapping) else None
-        if init_cfg is not None and kind != "Pretrained":
+        found = init_cfg if isinstance(init_cfg, Mapping) else {}
+        names_file = found.get("type") == "Pretrained" and found.get("checkpoint")
+        if init_cfg is not None and not names_file:
             raise ValueError(
                 f"`backbone.init_cfg` of a LegoBackbone is {init_cfg!r}; expected "
                 "dict(type='Pretrained', checkpoint=...) or nothing. How weights are "

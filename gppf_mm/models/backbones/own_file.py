@@ -1,10 +1,13 @@
 """A file that starts a lego backbone must be one of a lego backbone."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.runner import CheckpointLoader
 from torch import nn
+
+from gppf_mm.utils.remote import is_remote
 
 
 def check_own_file(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
@@ -19,10 +22,16 @@ def check_own_file(backbone: nn.Module, init_cfg: Mapping[str, Any]) -> None:
         init_cfg: ``checkpoint`` and, where the file is a whole model's, ``prefix``.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If not one name of the file is the backbone's, or it is one of a
             `GPPF` run.
     """
     checkpoint, prefix = init_cfg["checkpoint"], init_cfg.get("prefix")
+    if not is_remote(checkpoint) and not Path(checkpoint).is_file():
+        raise FileNotFoundError(
+            f"`backbone.init_cfg.checkpoint` is {checkpoint!r}, and there is no such "
+            f"file (seen from {Path.cwd()}). Correct the path, or take `init_cfg` out."
+        )
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     start = f"{prefix.removesuffix('.')}." if prefix else ""
