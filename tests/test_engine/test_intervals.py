@@ -2,7 +2,7 @@
 
 import pytest
 
-from gppf_mm.engine.runner.intervals import validation_intervals
+from gppf_mm.engine.runner.intervals import check_iterations, validation_intervals
 
 
 def test_the_interval_changes_at_milestones():
@@ -26,3 +26,11 @@ def test_a_dynamic_interval_is_a_pair(pair):
 def test_milestones_ascend(later):
     with pytest.raises(ValueError, match=r"`train_cfg\.dynamic_intervals` .*ascending"):
         validation_intervals(5, later)
+
+
+@pytest.mark.parametrize("value", ["9", None, 2.5, float("inf"), 0])
+def test_iterations_are_a_whole_number(value):
+    with pytest.raises(ValueError, match=r"`train_cfg\.max_iters` is .* at least 1"):
+        check_iterations("max_iters", value, least=1)
+    check_iterations("max_iters", 1e3, least=1)
+    check_iterations("val_begin", 0, least=0)

@@ -164,7 +164,8 @@ def test_a_file_that_cannot_be_written_does_not_end_the_run(
     assert str(tmp_path) in caplog.text
 
 
+@pytest.mark.parametrize("value", [-1, 1.5, "10"])
 @pytest.mark.parametrize("key", ["interval", "draw_interval"])
-def test_a_negative_interval_is_refused(key: str):
-    with pytest.raises(ValueError, match=f"`{key}` of RoutingHook is -1"):
-        RoutingHook(**{key: -1})
+def test_an_interval_counts_iterations(key: str, value: object):
+    with pytest.raises(ValueError, match=f"`{key}` of RoutingHook is {value!r};"):
+        RoutingHook(**{key: value})

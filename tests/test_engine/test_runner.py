@@ -276,6 +276,10 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             r"`train_cfg\.max_iters` is 0",
         ),
         (
+            lambda cfg: cfg.train_cfg.update(val_begin="never"),
+            r"`train_cfg\.val_begin` is 'never'",
+        ),
+        (
             lambda cfg: cfg.train_cfg.update(val_interval=0),
             r"`train_cfg\.val_interval` is 0.*val_cfg, val_dataloader",
         ),

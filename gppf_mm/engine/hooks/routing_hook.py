@@ -36,7 +36,7 @@ class RoutingHook(Hook):
             None, a tenth of the run.
 
     Raises:
-        ValueError: If an interval is negative, or ``interval`` is 0.
+        ValueError: If an interval is no number of iterations, or ``interval`` is 0.
     """
 
     # Before the checkpoint hook: what a checkpoint holds has been noted.
@@ -45,15 +45,16 @@ class RoutingHook(Hook):
     def __init__(
         self, interval: int | None = None, draw_interval: int | None = None
     ) -> None:
-        if interval is not None and interval < 1:
+        if interval is not None and not _is_count(interval, 1):
             raise ValueError(
-                f"`interval` of RoutingHook is {interval}; expected 1, every "
-                "iteration, or more. To note nothing: default_hooks.routing=None."
+                f"`interval` of RoutingHook is {interval!r}; expected 1, every "
+                "iteration, or a larger whole number. To note nothing: "
+                "default_hooks.routing=None."
             )
-        if draw_interval is not None and draw_interval < 0:
+        if draw_interval is not None and not _is_count(draw_interval, 0):
             raise ValueError(
-                f"`draw_interval` of RoutingHook is {draw_interval}; expected 0, no "
-                "drawings, or more."
+                f"`draw_interval` of RoutingHook is {draw_interval!r}; expected 0, no "
+                "drawings, or a larger whole number."
             )
         self.interval = interval
         self.draw_interval = draw_interval
@@ -139,6 +140,10 @@ class RoutingHook(Hook):
             f"The routes cannot be noted in {runner.work_dir} ({error}); the run goes "
             "on without."
         )
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and value >= least
 
 
 def _draws(runner: Runner) -> bool:

@@ -48,5 +48,23 @@ def validation_intervals(
     return calc_dynamic_intervals(interval, [tuple(pair) for pair in pairs])
 
 
+def check_iterations(key: str, value: Any, least: int) -> None:
+    """Require a number of iterations.
+
+    Args:
+        key: The key in ``train_cfg``.
+        value: Its value.
+        least: The smallest number that may stand there.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not _is_whole(value) or value < least:
+        raise ValueError(
+            f"`train_cfg.{key}` is {value!r}; expected a whole number of iterations, "
+            f"at least {least}."
+        )
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, (int, float)) and float(value).is_integer()

@@ -23,7 +23,7 @@ from .building import (
     unwrap,
 )
 from .class_checks import check_classes
-from .intervals import validation_intervals
+from .intervals import check_iterations, validation_intervals
 from .pool_options import pool_options
 from .routing_schedules import late_schedules
 
@@ -77,11 +77,8 @@ class SIMTTrainLoop(BaseLoop):
         dataloader = {task: dataloader[task] for task in trained if task in dataloader}
         check_tasks("train_dataloader", dataloader, trained)
         check_loader_cfgs("train_dataloader", dataloader)
-        if int(max_iters) != max_iters or max_iters < 1:
-            raise ValueError(
-                f"`train_cfg.max_iters` is {max_iters!r}; expected a whole number of "
-                "iterations, at least 1."
-            )
+        check_iterations("max_iters", max_iters, least=1)
+        check_iterations("val_begin", val_begin, least=0)
         intervals = validation_intervals(val_interval, dynamic_intervals)
         cfgs = {task: restartable(cfg) for task, cfg in dataloader.items()}
         loaders = build_loaders(runner, cfgs, "train_dataloader")
