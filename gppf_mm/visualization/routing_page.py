@@ -168,14 +168,16 @@ def _movement_section(
             f"{spread[0]:.2f}",
             f"{spread[-1]:.2f}",
         ]
-    shared = history.mean_affinity()
+    noted = (
+        f"Noted {len(history.iterations)} times, at iterations "
+        f"{history.iterations[0]} to {history.iterations[-1]}."
+    )
+    first, last = history.mean_affinity()[[0, -1]]
+    if np.isfinite(first):  # There are two tasks with layers in common.
+        noted += f" The mean affinity of two tasks went from {first:.2f} to {last:.2f}."
     return section(
         "Over training",
-        paragraph(
-            f"Noted {len(history.iterations)} times, at iterations "
-            f"{history.iterations[0]} to {history.iterations[-1]}. The mean affinity "
-            f"of two tasks went from {shared[0]:.2f} to {shared[-1]:.2f}."
-        ),
+        paragraph(noted),
         picture(
             pictures["movement_curves"],
             "Curves over the iterations: each task's distance to its last routes, the "

@@ -148,6 +148,18 @@ def test_without_a_history_the_page_says_how_to_get_one(history: RouteHistory):
     assert html.count("<img") == 3
 
 
+def test_a_single_task_has_no_affinity_to_tell(history: RouteHistory, html: str):
+    assert "The mean affinity of two tasks went from" in html
+    routes = [moment.select(("a",)) for moment in history.routes]
+    names = ("routing_map", "task_affinity", "unit_usage")
+    names += ("movement_curves", "movement_map")
+    pictures = dict.fromkeys(names, to_png(usage_map(routes[-1])))
+    alone = RouteHistory(history.iterations, routes)
+    page = routing_page(routes[-1], alone, pictures, {})
+    assert "Noted 3 times, at iterations 0 to 20." in page
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+
+
 def browse(html: str, folder: Path) -> tuple[dict[str, Any], Image.Image]:
     """Open a page in a browser; return what it found, and a picture of it."""
     page, shot = folder / "index.html", folder / "shot.png"
