@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -71,7 +72,7 @@ class SIMTRunner(Runner):
 
     _load_from: str | None
     _resume: bool
-    _train_dataloader: dict[str, dict]
+    _train_dataloader: dict[str, Any]
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> "SIMTRunner":
@@ -207,12 +208,8 @@ class SIMTRunner(Runner):
     ) -> None:
         """Scale the learning rate by the images of all tasks in an average step."""
         loaders = self._train_dataloader
-        if isinstance(self._train_loop, BaseLoop):
-            total = self._train_loop.dataloader.batch_size
-        else:
-            total = sum(cfg["batch_size"] for cfg in loaders.values())
         # What the stock method reads is the config of a single loader.
-        self._train_dataloader = {"batch_size": total}
+        self._train_dataloader = {"batch_size": self.train_loop.dataloader.batch_size}
         try:
             super().scale_lr(optim_wrapper, auto_scale_lr)
         finally:
