@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gppf_mm.utils.messages import check_names
+from gppf_mm.utils.messages import check_names, is_number
 
 from .gradients import Row
 from .products import InnerProducts
@@ -27,8 +27,7 @@ class TaskClip:
 
     def __init__(self, max_norm: float, norm_type: float = 2.0) -> None:
         for key, value in (("max_norm", max_norm), ("norm_type", norm_type)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not value > 0:
+            if not is_number(value) or not value > 0:
                 raise ValueError(
                     f"`{_WHERE}.{key}` is {value!r}; expected a number above 0."
                 )

@@ -123,9 +123,13 @@ def check_number(where: str, value: Any) -> None:
     Raises:
         ValueError: If it is none.
     """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"`{where}` is {value!r}; expected a number from 0.")
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number, and no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_task_name(name: str) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from gppf_mm.models import GPPF
 from gppf_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from gppf_mm.utils.messages import check_mapping, check_names
+from gppf_mm.utils.messages import check_mapping, check_names, check_number
 
 from .agreement import agree
 from .multipliers import NEUTRAL, Multipliers, read_multipliers
@@ -208,7 +208,7 @@ def _dict(where: str, value: Any, example: str) -> dict[str, Any]:
 def _factors(where: str, cfg: Mapping[str, Any], decay: float = 1.0) -> Multipliers:
     values = (cfg.get("lr_mult", 1.0), cfg.get("decay_mult", decay))
     for key, value in zip(("lr_mult", "decay_mult"), values, strict=True):
-        _check_number(f"{where}.{key}", value, ", which multiplies the optimizer's")
+        check_number(f"{where}.{key}", value)
     return Multipliers(*values)
 
 
@@ -216,16 +216,10 @@ def _take_values(where: str, cfg: dict[str, Any]) -> dict[str, float]:
     """Take ``lr`` and ``weight_decay`` out of a part's rules."""
     values = {key: cfg.pop(key) for key in _VALUES if key in cfg}
     for key, value in values.items():
-        _check_number(f"{where}.{key}", value, "")
+        check_number(f"{where}.{key}", value)
         if _VALUES[key] in cfg:
             raise ValueError(
                 f"`{where}` has `{key}` and `{_VALUES[key]}`; expected one of them: "
                 f"`{key}` is not multiplied. Take one out."
             )
     return values
-
-
-def _check_number(where: str, value: Any, what: str) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not value >= 0:
-        raise ValueError(f"`{where}` is {value!r}; expected a number from 0{what}.")

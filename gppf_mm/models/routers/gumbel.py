@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.messages import is_number
 
-from .schedule import is_number
 from .topk import Gradient, TopKRouter
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+from gppf_mm.utils.messages import is_number
+
 Interpolation = Literal["linear", "geometric", "step"]
 Points = Sequence[tuple[int, float]]
 
@@ -80,11 +82,6 @@ class Schedule:
                     return first * (last / first) ** passed
                 return first
         return self.points[-1][1]
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number, and no truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _are_points(value: Any) -> bool:

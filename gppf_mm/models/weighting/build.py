@@ -10,9 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.messages import check_arguments, check_names, check_tasks
+from gppf_mm.utils.messages import (
+    check_arguments,
+    check_names,
+    check_tasks,
+    is_number,
+)
 
-from ..routers.schedule import is_number
 from .aggregation import GradientAggregation
 from .base import Weighting
 from .catalogue import find_methods
