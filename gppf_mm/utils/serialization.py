@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
-from mmengine.utils import digit_version
 
 # What is pickled as an attribute of a class, and by which names.
 _ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -27,12 +26,8 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
 def allow_checkpoint_types() -> None:
     """Declare what MMEngine's checkpoints hold harmless to ``torch.load``.
 
-    Holds for the process, may be called again, and does nothing before PyTorch 2.6,
-    which loads everything by default.
+    Holds for the process, and may be called again.
     """
-    # 2.4 and 2.5 have the function, but not the (object, name) pairs.
-    if digit_version(torch.__version__) < digit_version("2.6.0"):
-        return
     torch.serialization.add_safe_globals(
         [
             *_ATTRIBUTES,

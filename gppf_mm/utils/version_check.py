@@ -22,12 +22,14 @@ class Requirement:
     remedy: str
 
 
-# From 2.5: torch.distributed.tensor, in which a sharded bank is saved. Below 3, which
-# may break the interface. Not in mminstall.txt, which is installed over a torch that is
-# there.
+# From 2.6: before, what a checkpoint of MMEngine holds could not be declared harmless
+# (`allow_checkpoint_types`), so that none could be resumed from; nor was there
+# torch.nn.utils.get_total_norm, by which a sharded bank's gradients are clipped. Below
+# 3, which may break the interface. Not in mminstall.txt, which is installed over a
+# torch that is there.
 TORCH = Requirement(
     "torch",
-    "2.5.0",
+    "2.6.0",
     "3.0.0",
     "a matching pair of torch and torchvision for your CUDA, then mmcv, which is "
     "compiled for it",

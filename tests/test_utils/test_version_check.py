@@ -54,13 +54,13 @@ def test_mmcv_range(monkeypatch, version, accepted):
 
 
 def test_an_old_torch_is_named_with_its_remedy(monkeypatch):
-    """Instead of a module of it that is not there, once a run begins."""
-    stub(monkeypatch, "torch", "2.4.1+cu121")
+    """Instead of a function of it that is not there, once a run begins."""
+    stub(monkeypatch, "torch", "2.5.1+cu124")
     with pytest.raises(
-        ImportError, match=r"torch>=2\.5\.0,<3\.0\.0, but found torch 2\.4"
+        ImportError, match=r"torch>=2\.6\.0,<3\.0\.0, but found torch 2\.5"
     ):
         check_requirement(TORCH)
-    stub(monkeypatch, "torch", "2.5.1+cu124")
+    stub(monkeypatch, "torch", "2.6.0+cu126")
     check_requirement(TORCH)
 
 
