@@ -60,13 +60,12 @@ class InnerProducts:
         """
         parts = [g for p, g in row.items() if self._is_sharded(p)]
         whole = [g for p, g in row.items() if not self._is_sharded(p)] + [*others]
-        norms = [torch.linalg.vector_norm(item, norm_type) for item in whole]
+        norms = [nn.utils.get_total_norm(whole, norm_type)] if whole else []
         if parts:
             # Of few rows a process may have none, and of nothing there is no largest.
-            own = [torch.linalg.vector_norm(g, norm_type) for g in parts if g.numel()]
-            own = torch.stack(own or [parts[0].new_zeros(())])
-            own = torch.linalg.vector_norm(own, norm_type)
-            norms.append(torch.linalg.vector_norm(self._gather(own), norm_type))
+            own = [g for g in parts if g.numel()]
+            own_norm = nn.utils.get_total_norm(own, norm_type).to(parts[0])
+            norms.append(torch.linalg.vector_norm(self._gather(own_norm), norm_type))
         return torch.linalg.vector_norm(torch.stack(norms), norm_type)
 
     def size(self, parameters: Iterable[nn.Parameter]) -> int:
