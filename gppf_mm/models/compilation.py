@@ -15,7 +15,9 @@ from .gppf import GPPF
 _OPTIONS = ("fullgraph", "dynamic", "backend", "mode", "options", "disable")
 
 
-def compile_networks(model: GPPF, options: bool | Mapping[str, Any] = True) -> None:
+def compile_networks(
+    model: GPPF, options: bool | Mapping[str, Any] | None = True
+) -> None:
     """Let ``torch.compile`` make each task's shared parts, and its neck, faster.
 
     Heads and losses stay as they are: stock ones read data samples, which would break
@@ -27,13 +29,15 @@ def compile_networks(model: GPPF, options: bool | Mapping[str, Any] = True) -> N
     Args:
         model: The multi-task model. What it computes stays the same.
         options: The arguments of ``torch.compile``, such as ``dict(mode=
-            'max-autotune-no-cudagraphs')``; True for its defaults, False for nothing.
-            Defaults to True.
+            'max-autotune-no-cudagraphs')``; True for its defaults, False or None for
+            nothing. Defaults to True.
 
     Raises:
         TypeError: If the options are neither a bool nor a dict.
         ValueError: If PyTorch does not know one of them.
     """
+    if options is None:
+        return
     if not isinstance(options, bool | Mapping):
         raise TypeError(
             f"`compile` is {options!r}; expected True, False or a dict of arguments "

@@ -177,7 +177,8 @@ def test_a_copy_is_not_compiled_and_an_idle_network_says_why_it_fails():
 
 def test_false_options_are_refused():
     model = build_gppf(dict(type="FixedRouter"), 1, dict(a=dict(type=Tiny)))
-    compile_networks(model, False)
+    for nothing in (False, None):
+        compile_networks(model, nothing)
     assert model.tasks.a.backbone._compiled_call_impl is None
     with pytest.raises(TypeError, match=r"`compile` is 'yes'; expected True, False"):
         compile_networks(model, "yes")

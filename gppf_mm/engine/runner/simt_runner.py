@@ -217,7 +217,7 @@ class SIMTRunner(Runner):
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the tasks' networks if the config says so, not the whole step."""
-        compile_networks(unwrap(self.model), self.cfg.get("compile", False))
+        compile_networks(unwrap(self.model), self.cfg.get("compile"))
 
     def _resumes(self) -> bool:
         """Return whether there is a checkpoint from which the run goes on."""
