@@ -18,6 +18,15 @@ _PACKAGE = Path(__file__).parents[1]
 # Where MMEngine calls a class with the arguments that the config has for it.
 _BUILDER = Path("mmengine", "registry", "build_functions.py")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# A file where a folder is to be, or the reverse; a place that is not the user's.
+_IN_THE_WAY = (
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 DICT_ACTION_HELP = (
     "override settings of the config: key=value pairs such as "
@@ -31,8 +40,8 @@ def kind_errors(interrupted: str = "Interrupted.") -> Iterator[None]:
 
     A mistake is an error that this package or the tool raised itself, whose messages
     name what was found and the remedy, or a type or an argument in the config that does
-    not exist. A full disk, whoever writes to it, is none of ours either. Anything else
-    is a bug and keeps its traceback.
+    not exist. A full disk or a path that is taken, whoever writes there, is none of
+    ours either. Anything else is a bug and keeps its traceback.
 
     Args:
         interrupted: What to say after Ctrl-C. Defaults to ``'Interrupted.'``.
@@ -79,8 +88,10 @@ def find_mistake(error: BaseException) -> str | None:
             ours = _PACKAGE in source.parents or _is_tool(frame)
             if ours and statement.startswith("raise "):
                 return message
-        if isinstance(current, OSError) and current.errno in _FULL:
-            return _full_disk(current)
+        if isinstance(current, OSError):
+            of_disk = _disk_trouble(current)
+            if of_disk:
+                return of_disk
         current = current.__cause__ or current.__context__
     return None
 
@@ -112,12 +123,19 @@ def _unknown_argument(error: BaseException, frames: list[FrameType]) -> str | No
     )
 
 
-def _full_disk(error: OSError) -> str:
+def _disk_trouble(error: OSError) -> str | None:
     named = f" {str(error.filename)!r}" if error.filename else ""
-    return (
-        f"A file{named} cannot be written: {error.strerror}. Make room and start "
-        "again; a training run goes on from its last checkpoint with --resume."
-    )
+    if error.errno in _FULL:
+        return (
+            f"A file{named} cannot be written: {error.strerror}. Make room and start "
+            "again; a training run goes on from its last checkpoint with --resume."
+        )
+    if error.errno in _IN_THE_WAY and named:
+        return (
+            f"The path{named} cannot be used: {error.strerror}. Name another one, or "
+            "move away what is there."
+        )
+    return None
 
 
 def short_path(path: str | Path) -> str:

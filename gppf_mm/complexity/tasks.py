@@ -12,7 +12,7 @@ from torch import nn
 from gppf_mm.export import export_state_dict
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
-from gppf_mm.testing.shrink import without_weights
+from gppf_mm.utils.from_scratch import without_weights
 from gppf_mm.utils.loading import load_whole
 from gppf_mm.utils.seeding import seed_everything
 

@@ -10,8 +10,10 @@ from torch import Size
 from gppf_mm.export import export_config, export_state_dict
 from gppf_mm.models import GPPF
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.from_scratch import without_weights
 from gppf_mm.utils.loading import load_whole
 from gppf_mm.utils.seeding import seed_everything
+from gppf_mm.utils.walk import find_values
 
 from .compare import largest_difference
 from .expansion import TASK, expand_recipe
@@ -19,12 +21,11 @@ from .frugal import no_random_fill
 from .inputs import random_batch
 from .outputs import outputs_of
 from .result import RecipeCheck, first_line
-from .shrink import image_sizes, shrink, without_weights
+from .shrink import image_sizes, shrink
 from .skips import skip_error, skip_reason
 from .stages import Skip, StageError, stage
 from .stock import build_stock, import_library, skip_what_stock_cannot
 from .training import learn
-from .walk import find_values
 
 TOLERANCE = 1e-4
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gppf_mm.utils.class_name import class_name
-
-from .walk import find_values
+from gppf_mm.utils.walk import find_values
 
 KINDS = (
     "detection",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.walk import DROP, rewrite
 
 from .kinds import recipe_kind
-from .walk import DROP, rewrite
 
 # Data, schedule or first values: none of them changes which code runs on which shapes
 # between the bank and the heads.

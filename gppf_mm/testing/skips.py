@@ -7,8 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from gppf_mm.utils.class_name import class_name
-
-from .walk import find_values
+from gppf_mm.utils.walk import find_values
 
 _TEXT_KEYS = (
     "language_model",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import DATASETS
+from mmengine.utils import mkdir_or_exist
 
 from tests.runs import CONFIG, REPO, tool
 
@@ -157,6 +158,20 @@ def test_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="2"), kind_errors():
         Path("/dev/full").write_text("a log")
     assert "No space left on device. Make room" in capsys.readouterr().err
+
+
+def test_a_file_where_a_folder_is_to_be_is_no_bug(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    from gppf_mm.apis import kind_errors
+
+    taken = tmp_path / "notes.txt"
+    taken.write_text("mine")
+    with pytest.raises(SystemExit, match="2"), kind_errors():
+        mkdir_or_exist(taken)  # As MMEngine makes a work dir.
+    message = capsys.readouterr().err
+    assert f"{str(taken)!r} cannot be used: File exists. Name another one" in message
+    assert taken.read_text() == "mine"
 
 
 def test_bug_keeps_its_traceback():

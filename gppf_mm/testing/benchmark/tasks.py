@@ -14,10 +14,10 @@ from gppf_mm.models import GPPF
 from gppf_mm.models.sync_bn import revert_sync_bn
 from gppf_mm.recipes import expand
 from gppf_mm.registry import MODELS
+from gppf_mm.utils.from_scratch import without_weights
 from gppf_mm.utils.seeding import derive_seed, seed_everything
 
 from ..inputs import random_batch
-from ..shrink import without_weights
 from .options import Options
 
 # Undilated, so that one backbone serves all three in libraries that know one geometry.

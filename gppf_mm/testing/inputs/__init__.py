@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from gppf_mm.utils.walk import find_values
+
 from .common import BATCH_SIZE, InputSpec
 
 __all__ = ["BATCH_SIZE", "InputSpec", "random_batch"]
@@ -42,6 +44,4 @@ def random_batch(scope: str, kind: str, cfg: Config, size: int, seed: int) -> di
 
 
 def _pipeline(cfg: Mapping[str, Any]) -> list:
-    from ..walk import find_values
-
     return next(find_values(cfg.get("train_dataloader") or {}, "pipeline"), [])

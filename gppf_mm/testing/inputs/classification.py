@@ -1,8 +1,8 @@
 """Images with one or several labels each."""
 
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.walk import find_values
 
-from ..walk import find_values
 from .common import BATCH_SIZE, InputSpec
 
 

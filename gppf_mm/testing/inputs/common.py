@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..walk import find_values
+from gppf_mm.utils.walk import find_values
 
 BATCH_SIZE = 2  # Two, since batch normalisation cannot train on one 1x1 map.
 _NOT_OBJECTS = ("rpn_head", "semantic_head", "data_preprocessor", "query_head_rpn")

@@ -7,7 +7,8 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from ..walk import find_values
+from gppf_mm.utils.walk import find_values
+
 from .common import BATCH_SIZE, InputSpec
 
 _OBJECTS = 3

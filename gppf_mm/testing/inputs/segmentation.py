@@ -2,7 +2,8 @@
 
 from mmengine.structures import PixelData
 
-from ..walk import find_values
+from gppf_mm.utils.walk import find_values
+
 from .common import BATCH_SIZE, InputSpec
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.walk import find_values
 
-from ..walk import find_values
 from .common import BATCH_SIZE, InputSpec
 
 _TWO_PICTURES = "RandomResizedCropAndInterpolationWithTwoPic"
