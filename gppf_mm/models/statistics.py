@@ -55,6 +55,7 @@ def gradient_statistics(
         if any(set(pair) <= set(members) for members in sets):
             one, other = pair
             squares = total(one, one, pair) * total(other, other, pair)
-            cosine = total(one, other, pair) / squares.sqrt()
-            log[f"cosine/{one}-{other}"] = cosine
+            # 0 for a task without any gradient, as torch.cosine_similarity has it.
+            lengths = squares.sqrt().clamp_min(torch.finfo(squares.dtype).tiny)
+            log[f"cosine/{one}-{other}"] = total(one, other, pair) / lengths
     return log

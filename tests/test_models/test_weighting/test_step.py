@@ -200,6 +200,14 @@ def test_statistics_are_those_of_the_tasks_alone() -> None:
     assert "cosine/one-three" not in log
 
 
+def test_a_task_without_a_gradient_is_like_no_other() -> None:
+    weights = dict(dict.fromkeys(NAMES, 1.0), one=0.0)
+    model = build_tiny(OVERLAPPING, gradient_stats_interval=1, loss_weights=weights)
+    _, log = step_gradients(model, tiny_batches())
+    assert log["one/grad_norm"] == 0
+    assert log["cosine/one-two"] == 0
+
+
 def test_statistics_come_at_their_interval_and_change_no_gradient() -> None:
     plain = build_tiny(HARD, 1)
     model = build_tiny(HARD, 1, gradient_stats_interval=2)
