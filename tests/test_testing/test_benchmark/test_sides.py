@@ -114,4 +114,6 @@ def test_summed_losses_have_the_same_gradient() -> None:
         expected = shared[name] - before[name]
         scale = expected.abs().max()
         assert scale > 0
-        assert (moved - expected).abs().max() <= 1e-3 * scale, name
+        # The move is what is left of two weights, which are rounded themselves.
+        rounding = torch.finfo(moved.dtype).eps * before[name].abs().max()
+        assert (moved - expected).abs().max() <= 1e-3 * scale + rounding, name
