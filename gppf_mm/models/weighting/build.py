@@ -52,7 +52,8 @@ def build_weighting(cfg: Mapping[str, Any], tasks: Sequence[str]) -> Weighting:
     own = name if inspect.isclass(name) else MODELS.get(name)
     if inspect.isclass(own) and issubclass(own, Weighting):
         check_arguments(_WHERE, cfg, own, ("tasks",))
-        return MODELS.build(dict(cfg, tasks=tasks))
+        # Not by name: another library's default scope would look for it there.
+        return MODELS.build(dict(cfg, type=own, tasks=tasks))
     scalarizers, aggregators = find_methods(name)
     if name not in scalarizers and name not in aggregators:
         raise ValueError(_unknown(name, [*scalarizers], [*aggregators]))

@@ -7,9 +7,15 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from gppf_mm.models.weighting import Weighting, catalogue
+from gppf_mm.models.weighting import (
+    ScheduledWeighting,
+    Weighting,
+    build_weighting,
+    catalogue,
+)
 from gppf_mm.registry import MODELS
 from tests.tiny_tasks import (
     NAMES,
@@ -160,3 +166,10 @@ def test_own_parameters_are_trained_without_decay() -> None:
     model.train_step(tiny_batches(), optim)
     assert (own != before).all()
     assert len(own) == len(NAMES)
+
+
+def test_own_weightings_are_found_under_another_library_s_scope() -> None:
+    cfg = dict(type="ScheduledWeighting", points=dict.fromkeys(NAMES, 1.0))
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        weighting = build_weighting(cfg, NAMES)
+    assert isinstance(weighting, ScheduledWeighting)
