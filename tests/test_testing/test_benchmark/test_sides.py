@@ -106,6 +106,9 @@ def test_summed_losses_have_the_same_gradient() -> None:
         stock.load_state_dict(state)
     before = {name: bank.units(name)[0].clone() for name in bank.lego_names}
     for step in (ours, theirs):
+        # So that moves are large beside the rounding of the weights.
+        for group in step.optimizer.param_groups:
+            group["lr"] = 0.1
         torch.manual_seed(0)
         step()
     shared = dict(theirs.model["det"].named_parameters())
@@ -114,6 +117,4 @@ def test_summed_losses_have_the_same_gradient() -> None:
         expected = shared[name] - before[name]
         scale = expected.abs().max()
         assert scale > 0
-        # The move is what is left of two weights, which are rounded themselves.
-        rounding = torch.finfo(moved.dtype).eps * before[name].abs().max()
-        assert (moved - expected).abs().max() <= 1e-3 * scale + rounding, name
+        assert (moved - expected).abs().max() <= 1e-3 * scale, name
