@@ -1,6 +1,8 @@
 """Ranking the routes of a trained run for a new data set."""
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
@@ -94,9 +96,7 @@ def rank_routes(
     target = read_target(cfg, str(checkpoint), task)
     run = TrainedRun(str(checkpoint), _WHERE)
     device = get_device()
-    with DefaultScope.overwrite_default_scope(target.scope), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        np.random.seed(seed)
+    with DefaultScope.overwrite_default_scope(target.scope), _seeded(seed):
         model = MODELS.build(target.model).to(device)
         if hasattr(model.data_preprocessor, "batch_augments"):
             # Mixed images have no labels that a probe could use.
@@ -116,6 +116,21 @@ def rank_routes(
         rows=len(labels),
         classes=len({label for row in labels for label in row}),
     )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed what initialises and augments, and leave the caller's state as it was."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
 
 
 def _batches(cfg: Mapping[str, Any], images: int, seed: int) -> list[Any]:

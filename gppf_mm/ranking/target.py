@@ -56,6 +56,11 @@ def read_target(cfg: Config, checkpoint: str, task: str | None) -> Target:
         stock, loader, scope = _of_many(cfg, task)
     else:
         stock, loader = deepcopy(dict(model)), cfg.get(where)
+        if task is not None:
+            raise ValueError(
+                f"--task is {task!r}, but the config has a single model; expected a "
+                "multi-task config, whose `model.tasks` has it. Leave --task out."
+            )
         scope = cfg.get("default_scope", "mmengine")
         if cfg.get("data_preprocessor"):  # mmpretrain's, beside the model.
             stock.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())

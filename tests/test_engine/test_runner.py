@@ -371,6 +371,14 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             ),
             r"EMAHook with `update_buffers`.*`model\.lego\.router\.temperature`",
         ),
+        (
+            lambda cfg: cfg.update(activation_checkpointing="tasks.det.backbon.layer1"),
+            r"`activation_checkpointing`.*`backbon`.*'tasks\.det\.backbone\.layer1'",
+        ),
+        (
+            lambda cfg: cfg.update(efficient_conv_bn_eval=["tasks.dog.backbone"]),
+            r"`efficient_conv_bn_eval`.*`dog`.*mean 'tasks\.seg\.backbone'",
+        ),
     ],
 )
 def test_mistakes_in_the_training_config(tmp_path: Path, edit, message: str):

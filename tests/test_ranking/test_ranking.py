@@ -1,6 +1,7 @@
 """Ranking routes by a probe on frozen features."""
 
 import json
+import random
 import runpy
 from pathlib import Path
 
@@ -187,6 +188,13 @@ def test_the_tool_ranks_the_routes_of_a_run(
     assert f"route={ranking['routes'][0]['task']!r}" in capsys.readouterr().out
 
 
+def test_a_single_model_has_no_task_to_choose() -> None:
+    backbone = dict(type="gppf_mm.LegoBackbone", router=dict(type="gppf_mm.SoftRouter"))
+    cfg = Config(dict(model=dict(backbone=backbone)))
+    with pytest.raises(ValueError, match=r"--task is 'shop', but .* a single model"):
+        read_target(cfg, "run.pth", "shop")
+
+
 def test_given_routes_are_refused() -> None:
     """They are in no checkpoint."""
     backbone = dict(
@@ -291,7 +299,12 @@ def test_cells_of_a_new_task_beside_others(
     cfg.model.share = ("backbone", "neck")
     cfg.model.lego.placement = [("neck.*", "private")]
     cfg.model.lego.num_units = [("neck.*", 2), ("*", cfg.model.lego.num_units)]
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     ranking = rank_routes(cfg, "run.pth", images=8)
+    # The caller goes on with the random numbers that it would have drawn.
+    assert random.getstate() == states[0]
+    np.testing.assert_equal(np.random.get_state(), states[1])
+    assert torch.equal(torch.get_rng_state(), states[2])
     assert ranking.images == 8
     assert ranking.rows > 30
     # Five classes in either set, and a detector's background.

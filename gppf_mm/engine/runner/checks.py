@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from mmengine.hooks import EMAHook, Hook
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from gppf_mm.engine.optim import RULE_KEYS
 from gppf_mm.utils.class_name import class_name
 
+# MMEngine looks up the modules that these name when training starts, not before.
+_MODULE_KEYS = ("activation_checkpointing", "efficient_conv_bn_eval")
 _STOCK_CONSTRUCTOR = "DefaultOptimWrapperConstructor"  # MMEngine's, by default.
 
 
@@ -32,6 +35,31 @@ def check_sync_bn(cfg: Mapping, model: nn.Module) -> None:
             "the bank already, as `model.lego.norm` says. Take it out, and give the "
             "tasks' backbones norm_cfg=dict(type='SyncBN')."
         )
+
+
+def check_module_keys(cfg: Mapping, model: nn.Module) -> None:
+    """Refuse names of modules that the model does not have.
+
+    Args:
+        cfg: The run's config.
+        model: Its model.
+
+    Raises:
+        ValueError: If a module that the config names is not there.
+    """
+    for key in _MODULE_KEYS:
+        names = cfg.get(key) or []
+        for name in [names] if isinstance(names, str) else names:
+            try:
+                model.get_submodule(name)
+            except AttributeError as error:
+                known = [module for module, _ in model.named_modules()]
+                close = get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(
+                    f"`{key}` names the module {name!r}, which the model does not have "
+                    f"({error}); expected names such as 'tasks.<task>.backbone'.{hint}"
+                ) from error
 
 
 def check_optim_wrapper(optim_wrapper: OptimWrapper | Mapping[str, Any]) -> None:

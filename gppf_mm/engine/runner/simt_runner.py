@@ -24,7 +24,13 @@ from gppf_mm.utils.signals import own_signals
 
 from .building import unwrap
 from .checkpoints import bring_back, find_latest_checkpoint
-from .checks import check_ema, check_loaded, check_optim_wrapper, check_sync_bn
+from .checks import (
+    check_ema,
+    check_loaded,
+    check_module_keys,
+    check_optim_wrapper,
+    check_sync_bn,
+)
 from .config_text import CachedTextConfig
 from .hook_checks import check_hooks
 from .iterations import (
@@ -102,6 +108,7 @@ class SIMTRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for distributed training; see ``Runner.wrap_model``."""
         check_sync_bn(self.cfg, model)
+        check_module_keys(self.cfg, model)
         if self.distributed and model_wrapper_cfg is None:
             model_wrapper_cfg = dict(type="gppf_mm.SIMTDataParallel")
         if self.distributed and wraps_sharded(model_wrapper_cfg):
