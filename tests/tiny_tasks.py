@@ -34,6 +34,20 @@ class TinyTask(BaseModel):
         return dict(loss_fit=(found - targets).square().mean())
 
 
+@MODELS.register_module()
+class TinyNeckTask(TinyTask):
+    """The same with a neck that tasks may share, and a norm in the backbone."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(outputs)
+        self.backbone.insert(1, nn.BatchNorm2d(4))
+        self.neck = nn.Linear(5, 5)
+
+    def forward(self, images: Tensor, targets: Tensor, mode: str) -> dict[str, Tensor]:
+        found = self.head(self.neck(self.backbone(images).mean((2, 3))))
+        return dict(loss_fit=(found - targets).square().mean())
+
+
 def build_tiny(router: Mapping[str, Any], num_units: int = 4, **others: Any) -> GPPF:
     """Build a GPPF over three tiny tasks, the same at every call."""
     torch.manual_seed(0)

@@ -17,6 +17,7 @@ from gppf_mm.registry import MODELS
 from gppf_mm.utils.loading import (
     load_whole,
     order_tasks,
+    same_rows,
     saved_tasks,
     state_differences,
 )
@@ -149,6 +150,11 @@ def check_checkpoint(
             f"{', '.join(tasks[0])}, and the config has {', '.join(tasks[1])}."
         )
     differences = state_differences(found, expected)
+    if not differences and not same_rows(found, expected):
+        differences = (
+            "its shared layers in another order, as of another `model.share`, so that "
+            "routes would be taken for those of other layers"
+        )
     if differences:
         raise ValueError(
             f"The checkpoint {str(path)!r} is of another config: compared with its "

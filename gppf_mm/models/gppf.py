@@ -172,6 +172,7 @@ class GPPF(SIMTModel):
             lego.get("mismatch", "error"),
             lego.get("channels_last", False),
             lego.get("norm", "private"),
+            self.share,
         )
         for task in self.tasks:
             check_ties(task, names[task], self.network.shared_names(task), self.share)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from .lego import (
     settle_placements,
 )
 
+T = TypeVar("T")
 Parts = Mapping[str, nn.Module]
 Placements = Mapping[str, Mapping[str, Placement]]
 
@@ -68,6 +70,7 @@ def lay_out(
     placement: str | Sequence[str | PlacementRule],
     mismatch: Mismatch,
     norm: NormMode,
+    share: Sequence[str],
 ) -> Layout:
     """Decide where everything goes; see `LegoNetwork` for the arguments and errors."""
     networks = {task: nn.ModuleDict(modules) for task, modules in parts.items()}
@@ -87,11 +90,14 @@ def lay_out(
     groups = _groups(parts, placements, norm, group)
     stages = _groups(parts, placements, norm, "stage")
     # The order of the bank, in which the groups are numbered.
-    lego = dict.fromkeys(
-        name
-        for placed in placements.values()
-        for name, where in placed.items()
-        if where == "lego"
+    lego = by_part(
+        {
+            name: None
+            for placed in placements.values()
+            for name, where in placed.items()
+            if where == "lego"
+        },
+        share,
     )
     counts = count_units(
         num_units, *({name: by[name] for name in lego} for by in (groups, stages))
@@ -116,6 +122,17 @@ def first_values(
             if where == which:
                 selected.setdefault(name, values[task][name])
     return selected
+
+
+def by_part(values: dict[str, T], share: Sequence[str]) -> dict[str, T]:
+    """Order values by the part they are in, and within a part as they are.
+
+    So it does not depend on which tasks there are, and which of them have which part:
+    a task that leaves a checkpoint must not renumber the groups of the others.
+    """
+    places = {part: place for place, part in enumerate(share)}
+    names = sorted(values, key=lambda name: places.get(name.partition(".")[0], 0))
+    return {name: values[name] for name in names}
 
 
 def collect_statistics(layout: Layout) -> RunningStatistics:

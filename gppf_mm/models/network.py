@@ -10,7 +10,7 @@ from gppf_mm.utils.messages import check_mapping
 
 from .build_router import build_router
 from .channels_last import take_channels_last
-from .layout import Parts, collect_statistics, first_values, lay_out
+from .layout import Parts, by_part, collect_statistics, first_values, lay_out
 from .lego import (
     STATISTICS,
     LegoBank,
@@ -55,7 +55,9 @@ class LegoNetwork(nn.Module):
             all have the same, with one set of running statistics. ``'unit'``: units
             have them, with K sets of running statistics; see `RunningStatistics`.
             Rules of ``placement`` win over it, and a batch norm's statistics are where
-            its weight is. Defaults to ``'private'``.
+            its weight is, but private with ``'private'``, the default.
+        share: The parts' names, in the order in which the bank has them. Defaults to
+            none, that in which they are met.
 
     Raises:
         TypeError: If the router's config is no dict.
@@ -72,6 +74,7 @@ class LegoNetwork(nn.Module):
         mismatch: Mismatch = "error",
         channels_last: bool = False,
         norm: NormMode = "private",
+        share: Sequence[str] = (),
     ) -> None:
         super().__init__()
         networks = {task: nn.ModuleDict(modules) for task, modules in parts.items()}
@@ -83,12 +86,19 @@ class LegoNetwork(nn.Module):
         self.router_cfg = dict(router)
         router = dict(router)
         layout = lay_out(
-            parts, num_units, router.pop("group", "block"), placement, mismatch, norm
+            parts,
+            num_units,
+            router.pop("group", "block"),
+            placement,
+            mismatch,
+            norm,
+            share,
         )
         self.groups = layout.groups
+        self.norm = norm
         self.bank = LegoBank(
-            first_values(values, layout.placements, "lego"),
-            first_values(values, layout.placements, "shared"),
+            by_part(first_values(values, layout.placements, "lego"), share),
+            by_part(first_values(values, layout.placements, "shared"), share),
             layout.units,
         )
         self.router = build_router(router, tuple(parts), layout.group_units)

@@ -6,6 +6,12 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
+# Names in a multi-task model's state dict.
+_TASKS = "tasks."
+_BANK = "network.bank."
+_ROUTER = "network.router."
+_LOGITS = f"{_ROUTER}logits."
+
 
 def load_whole(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load a state dict that must fit.
@@ -61,9 +67,28 @@ def state_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> 
 
 
 def saved_tasks(state: Mapping[str, Any]) -> list[str]:
-    """Return the tasks of a multi-task model's state dict, in their order."""
-    names = [name.split(".")[1] for name in state if name.startswith("tasks.")]
-    return list(dict.fromkeys(names))
+    """Return the tasks of a multi-task model's state dict, in their order.
+
+    A task all of whose values are shared has nothing under its own name. Where routes
+    are learned it has logits.
+    """
+    own, routed = (_first_below(state, prefix) for prefix in (_TASKS, _LOGITS))
+    return routed if set(own) <= set(routed) else own
+
+
+def same_rows(state: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether rows of learned routes mean the same layers in two state dicts.
+
+    They are numbered in the order of the bank, which names do not show.
+    """
+    banks = [[n for n in names if n.startswith(_BANK)] for names in (state, other)]
+    return banks[0] == banks[1] or not _first_below(state, _ROUTER)
+
+
+def _first_below(state: Mapping[str, Any], prefix: str) -> list[str]:
+    """Return what follows a prefix, up to the next dot, in the state's order."""
+    names = [name[len(prefix) :] for name in state if name.startswith(prefix)]
+    return list(dict.fromkeys(name.split(".")[0] for name in names))
 
 
 def order_tasks(cfg: Config | dict[str, Any], state: Mapping[str, Any]) -> None:

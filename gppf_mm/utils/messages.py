@@ -152,11 +152,14 @@ def check_task_name(name: str) -> None:
             "`model.tasks` has a task named 'logits', the name of the routers' "
             "parameters in checkpoints. Choose another name."
         )
-    if hasattr(nn.ModuleDict(), name):
-        raise ValueError(
-            f"`model.tasks` has a task named {name!r}, which is an attribute of "
-            "torch.nn.ModuleDict, where the tasks' models live. Choose another name."
-        )
+    # Where the tasks' models and their routes live.
+    for kind in (nn.ModuleDict, nn.ParameterDict):
+        if hasattr(kind(), name):
+            raise ValueError(
+                f"`model.tasks` has a task named {name!r}, which is an attribute of "
+                f"torch.nn.{kind.__name__}, where a task's name is a key. Choose "
+                "another name."
+            )
 
 
 def describe(error: BaseException) -> str:

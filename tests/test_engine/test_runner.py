@@ -372,6 +372,13 @@ def test_checkpoint_is_the_old_or_the_new_one(tmp_path: Path, monkeypatch):
             r"EMAHook with `update_buffers`.*`model\.lego\.router\.temperature`",
         ),
         (
+            lambda cfg: (
+                cfg.optim_wrapper.update(paramwise_cfg=dict(norm_decay_mult=0.0)),
+                cfg.model.lego.update(norm="unit"),
+            ),
+            r"'norm_decay_mult'.*`model\.lego\.norm` 'unit'.*MultiTaskOptimWrapperCons",
+        ),
+        (
             lambda cfg: cfg.update(activation_checkpointing="tasks.det.backbon.layer1"),
             r"`activation_checkpointing`.*`backbon`.*'tasks\.det\.backbone\.layer1'",
         ),
@@ -449,6 +456,20 @@ def test_a_checkpoint_of_which_nothing_would_be_loaded_is_refused(tmp_path: Path
     expected = value + 1
     runner.load_checkpoint(str(tmp_path / "x.pth"))
     assert torch.equal(runner.model.state_dict()[name], expected)
+
+
+def test_routes_of_other_layers_are_not_loaded(tmp_path: Path):
+    """The rows of logits are numbered by the bank's order, which names do not show."""
+    runner = build(tmp_path)
+    state = runner.model.state_dict()
+    torch.save(dict(state_dict=state), tmp_path / "x.pth")
+    runner.load_checkpoint(str(tmp_path / "x.pth"))
+    torch.save(dict(state_dict=dict(reversed(state.items()))), tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"`load_from` is .*routes would be taken"):
+        runner.load_checkpoint(str(tmp_path / "x.pth"))
+    others = {name: v for name, v in reversed(state.items()) if "logits" not in name}
+    torch.save(dict(state_dict=others), tmp_path / "x.pth")
+    runner.load_checkpoint(str(tmp_path / "x.pth"))
 
 
 def test_a_batch_without_labels_is_refused_before_training(tmp_path: Path):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gppf_mm.engine.optim import RULE_KEYS
 from gppf_mm.utils.class_name import class_name
+from gppf_mm.utils.loading import same_rows
 
 # MMEngine looks up the modules that these name when training starts, not before.
 _MODULE_KEYS = ("activation_checkpointing", "efficient_conv_bn_eval")
@@ -89,6 +90,34 @@ def check_optim_wrapper(optim_wrapper: OptimWrapper | Mapping[str, Any]) -> None
         )
 
 
+def check_norm_rule(optim_wrapper: Any, model: nn.Module) -> None:
+    """Refuse a rule for norms where MMEngine's constructor would find none.
+
+    It knows a norm by the class of the layer, and those in the bank are in none.
+
+    Args:
+        optim_wrapper: The config of the optimizer wrapper, or what is built already.
+        model: The model.
+
+    Raises:
+        ValueError: If norms are in the bank and have such a rule.
+    """
+    cfg = optim_wrapper if isinstance(optim_wrapper, Mapping) else {}
+    rules = cfg.get("paramwise_cfg") or {}
+    kind = cfg.get("constructor") or _STOCK_CONSTRUCTOR
+    norm = getattr(getattr(model, "network", None), "norm", "private")
+    asked = "norm_decay_mult" in rules and class_name(kind) == _STOCK_CONSTRUCTOR
+    if asked and norm != "private":
+        raise ValueError(
+            "`optim_wrapper.paramwise_cfg` has 'norm_decay_mult', which "
+            f"{_STOCK_CONSTRUCTOR} does not apply to norms in the bank, as "
+            f"`model.lego.norm` {norm!r} puts them there. Expected "
+            "constructor='gppf_mm.MultiTaskOptimWrapperConstructor' with the rule by "
+            "task: paramwise_cfg=dict(tasks=dict(NAME=dict(paramwise_cfg=dict("
+            "norm_decay_mult=0.0))))."
+        )
+
+
 def _check_rules(optim_wrapper: Mapping[str, Any]) -> None:
     """Refuse rules of ours for MMEngine's constructor, which ignores unknown keys."""
     rules = optim_wrapper.get("paramwise_cfg")
@@ -144,7 +173,7 @@ def check_loaded(
     model: nn.Module,
     revise_keys: Sequence[tuple[str, str]],
 ) -> None:
-    """Refuse a checkpoint of which MMEngine has loaded nothing, with a warning.
+    """Refuse a checkpoint of which MMEngine has loaded nothing, or routes of others.
 
     Args:
         filename: The checkpoint's file, named in errors.
@@ -153,17 +182,32 @@ def check_loaded(
         revise_keys: Patterns, and what replaces them in the file's names.
 
     Raises:
-        ValueError: If not one of its names is the model's.
+        ValueError: If not one of its names is the model's, or its routes have been
+            taken for those of other layers.
     """
-    names = [str(name) for name in checkpoint.get("state_dict", checkpoint)]
-    for pattern, replacement in revise_keys:
-        names = [re.sub(pattern, replacement, name) for name in names]
-    expected = list(model.state_dict())
-    if not set(names) & set(expected):
+    found = {}
+    for name, value in checkpoint.get("state_dict", checkpoint).items():
+        name = str(name)
+        for pattern, replacement in revise_keys:
+            name = re.sub(pattern, replacement, name)
+        found[name] = value
+    expected = model.state_dict()
+    common = [name for name in expected if name in found]
+    if not common:
         raise ValueError(
             f"`load_from` is {filename!r}, which has no weight of the model: its names "
-            f"are as {', '.join(map(repr, names[:2])) or 'none'}, the model's as "
-            f"{expected[0]!r}. `load_from` takes a checkpoint of a multi-task run; a "
-            "pretrained backbone becomes the units' start as "
+            f"are as {', '.join(map(repr, list(found)[:2])) or 'none'}, the model's as "
+            f"{next(iter(expected))!r}. `load_from` takes a checkpoint of a multi-task "
+            "run; a pretrained backbone becomes the units' start as "
             "`model.lego.init.checkpoint`."
+        )
+    routes = [name for name in common if name.startswith("network.router.logits.")]
+    taken = [name for name in routes if found[name].shape == expected[name].shape]
+    if taken and not same_rows(found, expected):
+        raise ValueError(
+            f"`load_from` is {filename!r}, whose shared layers are others than the "
+            "model's, or in another order, so that its routes would be taken for those "
+            "of other layers. Expected a run with the same backbone, `model.share` and "
+            "`model.lego.placement`; or take the routes, `network.router.*`, out of "
+            "the file."
         )

@@ -12,7 +12,12 @@ from mmengine.config import Config
 from torch import nn
 from torch.optim import Optimizer
 
-from gppf_mm.utils.loading import order_tasks, saved_tasks, state_differences
+from gppf_mm.utils.loading import (
+    order_tasks,
+    same_rows,
+    saved_tasks,
+    state_differences,
+)
 from gppf_mm.utils.sharded_files import outline_folder
 
 from .checkpoints import find_latest_checkpoint, remove
@@ -82,6 +87,8 @@ def check_content(
     saved, present = saved_tasks(content["state_dict"]), saved_tasks(state)
     if not differences and saved != present:
         differences = f"its tasks are in another order, {saved} instead of {present}"
+    if not differences and not same_rows(content["state_dict"], state):
+        differences = "its shared layers are in another order, as of another `share`"
     if differences:
         raise ValueError(
             f"The checkpoint {path!r} cannot be resumed from, for it is of another "

@@ -28,6 +28,7 @@ from .checks import (
     check_ema,
     check_loaded,
     check_module_keys,
+    check_norm_rule,
     check_optim_wrapper,
     check_sync_bn,
 )
@@ -118,6 +119,7 @@ class SIMTRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Build the optimizer wrapper; see ``Runner.build_optim_wrapper``."""
         check_optim_wrapper(optim_wrapper)
+        check_norm_rule(optim_wrapper, unwrap(self.model))
         built = super().build_optim_wrapper(optim_wrapper)
         check_optim_wrapper(built)
         if self._is_sharded:

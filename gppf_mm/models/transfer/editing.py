@@ -5,18 +5,19 @@ from typing import Any
 
 import torch
 
+from gppf_mm.utils.loading import saved_tasks
 from gppf_mm.utils.messages import check_names, check_task_name
 
 from ..origins import saved_positions
 
+_ROUTER = "network.router."
 _ORIGINS = ("network.origins.steps", "network.origins.moves")
 Content = Mapping[str, Any]
 
 
 def task_names(content: Content) -> tuple[str, ...]:
     """Return the tasks of a checkpoint, in their order."""
-    names = (name.split(".") for name in content["state_dict"])
-    return tuple(dict.fromkeys(name[1] for name in names if name[0] == "tasks"))
+    return tuple(saved_tasks(content["state_dict"]))
 
 
 def remove_tasks(content: Content, tasks: Iterable[str]) -> dict[str, Any]:
@@ -86,19 +87,19 @@ def add_task(content: Content, task: str, like: str) -> dict[str, Any]:
 
 def owner(name: str, tasks: Iterable[str]) -> str | None:
     """Return the task to which a value belongs, None if it is of all."""
-    parts = name.split(".")
-    if parts[0] == "tasks":
-        return parts[1]
-    if name.startswith("network.router."):
+    if name.startswith("tasks."):
+        return name.split(".")[1]
+    if name.startswith(_ROUTER):
+        parts = name.removeprefix(_ROUTER).split(".")
         return next((task for task in tasks if task in parts), None)
     return None
 
 
 def _renamed(name: str, old: str, new: str) -> str:
-    parts = name.split(".")
-    if parts[0] == "tasks":
-        return ".".join(["tasks", new, *parts[2:]])
-    return ".".join(new if part == old else part for part in parts)
+    if name.startswith("tasks."):
+        return ".".join(["tasks", new, *name.split(".")[2:]])
+    parts = name.removeprefix(_ROUTER).split(".")
+    return _ROUTER + ".".join(new if part == old else part for part in parts)
 
 
 def without_weighting(content: Content) -> dict[str, Any]:

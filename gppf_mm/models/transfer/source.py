@@ -9,6 +9,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
+from gppf_mm.utils.loading import saved_tasks
 from gppf_mm.utils.remote import is_remote
 from gppf_mm.utils.sharded_files import read_folder
 
@@ -50,8 +51,7 @@ class TrainedRun:
             name: value for name, value in state.items() if torch.is_tensor(value)
         }
         self.network = self._below("network.")
-        names = [name.split(".")[1] for name in state if name.startswith("tasks.")]
-        self.tasks = tuple(dict.fromkeys(names))
+        self.tasks = tuple(saved_tasks(state))
         if not self.tasks or not any(name.startswith("bank.") for name in self.network):
             example = next(iter(state), None)
             raise ValueError(

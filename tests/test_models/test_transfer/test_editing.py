@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from gppf_mm.apis import check_checkpoint
 from gppf_mm.engine.runner.resuming import check_resumable
+from gppf_mm.export import export_state_dict
 from gppf_mm.models import GPPF
 from gppf_mm.models.transfer import (
     add_task,
@@ -17,8 +18,8 @@ from gppf_mm.models.transfer import (
     task_names,
 )
 from gppf_mm.registry import MODELS
-from gppf_mm.utils.loading import load_whole
-from tests.tiny_tasks import NAMES, build_tiny, tiny_batches
+from gppf_mm.utils.loading import load_whole, order_tasks
+from tests.tiny_tasks import NAMES, TOP2, build_tiny, tiny_batches
 
 GUMBEL = dict(type="GumbelTopKRouter", k=2, anneal_iters=10, init_std=1.0)
 
@@ -137,6 +138,81 @@ def test_an_edited_file_fits_a_config_with_a_weighting() -> None:
     model = build_tiny(GUMBEL, weighting=dict(type="UW"))
     check_checkpoint(model, Config(), edited, "edited.pth")
     load_whole(model, edited["state_dict"])
+
+
+def build_shared(kinds: dict[str, str], **options: object) -> GPPF:
+    """Build tasks that may share all they have."""
+    tasks = {task: dict(type=kind, outputs=2) for task, kind in kinds.items()}
+    router = dict(TOP2, k=1, group="layer")
+    lego = dict(num_units=3, router=router, norm="unit", init=dict(perturbation=0.5))
+    lego.update(options.pop("lego", {}))
+    options = dict(dict(share=("backbone", "neck", "head")), **options)
+    model = MODELS.build(dict(type="GPPF", tasks=tasks, lego=lego, **options))
+    model.init_weights()
+    return model.eval()
+
+
+def test_a_task_that_leaves_renumbers_no_groups() -> None:
+    """It is the first, and has no neck: the others' routes go by the parts' order."""
+    kinds = dict(plain="TinyTask", one="TinyNeckTask", two="TinyNeckTask")
+    options = dict(lego=dict(placement=[("backbone.*", "private")]))
+    model = build_shared(kinds, **options)
+    content = remove_tasks(dict(state_dict=model.state_dict(), meta={}), ["plain"])
+    rest = build_shared(dict(list(kinds.items())[1:]), **options)
+    assert rest.network.router.groups == model.network.router.groups
+    check_checkpoint(rest, Config(), content, "rest.pth")
+    load_whole(rest, content["state_dict"])
+    for task in ("one", "two"):
+        expected = export_state_dict(model, task)
+        for name, value in export_state_dict(rest, task).items():
+            assert torch.equal(value, expected[name])
+
+
+@pytest.fixture
+def alike() -> GPPF:
+    """Tasks that have nothing of their own but routes."""
+    return build_shared(dict(night="TinyNeckTask", day="TinyNeckTask"))
+
+
+def test_a_task_without_values_of_its_own_is_known(alike: GPPF, tmp_path: Path) -> None:
+    content = dict(state_dict=alike.state_dict(), meta={})
+    assert not any(name.startswith("tasks.") for name in content["state_dict"])
+    assert task_names(content) == ("night", "day")
+    cfg = dict(model=dict(tasks=dict(day=1, night=2)))
+    order_tasks(cfg, content["state_dict"])
+    assert list(cfg["model"]["tasks"]) == ["night", "day"]
+    torch.save(add_task(content, "dusk", like="day"), tmp_path / "more.pth")
+    kinds = dict.fromkeys(("night", "day", "dusk"), "TinyNeckTask")
+    transfer = dict(checkpoint=str(tmp_path / "more.pth"))
+    more = build_shared(kinds, lego=dict(transfer=transfer))
+    logits = {**alike.network.router.logits, "dusk": alike.network.router.logits["day"]}
+    for task, expected in logits.items():
+        assert torch.equal(more.network.router.logits[task], expected)
+
+
+def test_parts_in_another_order_are_refused(alike: GPPF, tmp_path: Path) -> None:
+    """Names and shapes would all fit, and routes be taken for those of other layers."""
+    content = dict(state_dict=alike.state_dict(), meta={}, message_hub={}, optimizer={})
+    torch.save(content, tmp_path / "x.pth")
+    kinds = dict.fromkeys(("night", "day"), "TinyNeckTask")
+    other = build_shared(kinds, share=("neck", "backbone", "head"))
+    with pytest.raises(ValueError, match=r"in another order, as of another `model\.sh"):
+        check_checkpoint(other, Config(), content, "x.pth")
+    with pytest.raises(ValueError, match="shared layers are in another order"):
+        check_resumable(str(tmp_path / "x.pth"), other)
+    check_resumable(str(tmp_path / "x.pth"), alike)
+
+
+@pytest.mark.parametrize("name", ["router", "network", "tasks", "weight"])
+def test_a_task_may_have_the_name_of_a_module(name: str) -> None:
+    kinds = {name: "TinyNeckTask", "det": "TinyNeckTask"}
+    content = dict(state_dict=build_shared(kinds).state_dict(), meta={})
+    logits = "network.router.logits"
+    for task, other in ((name, "det"), ("det", name)):
+        left = remove_tasks(content, [task])["state_dict"]
+        assert [key for key in left if logits in key] == [f"{logits}.{other}"]
+    more = add_task(content, "new", like=name)["state_dict"]
+    assert set(more) - set(content["state_dict"]) == {f"{logits}.new"}
 
 
 def test_wrong_names(trained: GPPF) -> None:
