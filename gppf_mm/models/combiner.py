@@ -47,6 +47,11 @@ class GradientCombiner:
         self._apart: bool | None = None
         self._measures = False
 
+    @property
+    def method(self) -> str:
+        """What joins the gradients, by name."""
+        return "Sum" if self._weighting is None else self._weighting.method
+
     def shard(self, inner: InnerProducts) -> None:
         """Go on with gradients of which each process has its rows.
 
@@ -94,6 +99,7 @@ class GradientCombiner:
 
         Returns:
             Values to log: the tasks' weights, and the statistics where they are due.
+            Gradients by weights that are not finite are to be dropped.
         """
         tasks = list(private)
         sets = self.rows.sets(tasks, shared)

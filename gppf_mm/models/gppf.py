@@ -74,7 +74,7 @@ class GPPF(SIMTModel):
         parts: Where tasks have a shared part under another name, by task and part:
             ``{'shop': {'backbone': 'image_encoder.0'}}``. Defaults to None, nowhere.
         max_nonfinite: The run ends after so many steps in a row in which a task's loss
-            was NaN or Inf; see `skip`. Defaults to 10.
+            or its weight by ``weighting`` was NaN or Inf; see `skip`. Defaults to 10.
         weighting: How much each task counts, by a method of torchjd; see
             `build_weighting`. The losses are multiplied by ``loss_weights`` before.
             Defaults to None, the sum of the losses.
@@ -95,7 +95,8 @@ class GPPF(SIMTModel):
             `TaskModel`.
         ValueError: If a name is not allowed, no task's model has such an attribute or
             one has no backbone, the tasks' shared parts differ, a shared parameter
-            is tied to one outside the shared parts, or a loss has no weight from 0.
+            is tied to one outside the shared parts, a loss has no weight from 0, or one
+            of 0 that ``weighting`` cannot work with.
     """
 
     def __init__(
@@ -145,6 +146,8 @@ class GPPF(SIMTModel):
             self.loss_weights.update(loss_weights)
         # Before the models, which take their time.
         weigher = build_weighting(weighting, self.trained_tasks) if weighting else None
+        if weigher is not None:
+            weigher.check_loss_weights(self.loss_weights)
         clip = build_task_clip(clip_grad_per_task)
         self.combiner = GradientCombiner(weigher, clip, gradient_stats_interval)
         self.timer = TaskTimer()

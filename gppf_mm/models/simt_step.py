@@ -153,6 +153,10 @@ class SIMTModel(TaskStep):
 
         Returns:
             More values to log.
+
+        Raises:
+            FloatingPointError: If the task weighting's weights were not finite too
+                often in a row.
         """
         log = self._combine_rows(optim_wrapper)
         network = self.network
@@ -170,15 +174,20 @@ class SIMTModel(TaskStep):
             for task, model in self.tasks.items()
         }
         scaler = getattr(optim_wrapper, "loss_scaler", None)
+        losses = dict(self.rows.losses)
         log = self.combiner.combine(
             list(self.network.parameters()),
             private,
             self.network.iteration,
             1.0 if scaler is None else scaler.get_scale(),
         )
-        for task, weight in self.loss_weights.items():
-            if f"{task}/weight" in log:
-                log[f"{task}/weight"] = log[f"{task}/weight"] * weight
+        keys = {task: f"{task}/weight" for task in self.task_names}
+        weights = {task: log[key] for task, key in keys.items() if key in log}
+        # Losses and rows are equal on all ranks by now, so these decide alike.
+        if not self.nonfinite.settle_weights(self.combiner.method, weights, losses):
+            self.zero_grad()
+        for task, weight in weights.items():
+            log[keys[task]] = weight * self.loss_weights[task]
         return log
 
     def skip(self, tasks: Iterable[str]) -> None:

@@ -32,6 +32,7 @@ class GradientAggregation(Weighting):
         self, tasks: Sequence[str], make: MakeAggregator, seed: int = 0
     ) -> None:
         super().__init__(tasks, seed)
+        self.method = type(make(self.tasks, torch.device("cpu"))).__name__
         self._make = make
         # A plain dict: their buffers come and go, and are saved as extra state.
         self._aggregators: dict[tuple[str, ...], nn.Module] = {}
@@ -47,13 +48,14 @@ class GradientAggregation(Weighting):
         """See `Weighting.aggregate`.
 
         Gradients that are not finite are added up instead, for the loss scaler to find:
-        solvers do not bear them.
+        solvers do not bear them. A method whose weights are not finite begins anew.
         """
         aggregator = self._aggregator(tasks, parameters[0].device)
+        combine = self._by_matrix
+        if _needs_products_alone(aggregator):
+            combine = self._by_products
         try:
-            if _needs_products_alone(aggregator):
-                return self._by_products(aggregator, parameters, rows, scale)
-            return self._by_matrix(aggregator, parameters, rows, scale)
+            weights = combine(aggregator, parameters, rows, scale)
         except ValueError as error:
             raise ValueError(
                 f"`model.weighting` ({aggregator}) cannot combine the gradients of the "
@@ -61,6 +63,10 @@ class GradientAggregation(Weighting):
                 f"shared parameters: {error} Choose another method, or arguments that "
                 "suit any set of tasks."
             ) from error
+        if weights is not None and not weights.isfinite().all():
+            # Its memory may be as large as the gradients: too much to keep a copy of.
+            del self._aggregators[tasks]
+        return weights
 
     def shard(self, inner: InnerProducts) -> None:
         """See `Weighting.shard`."""

@@ -23,6 +23,7 @@ class Weighting(nn.Module):
         seed: Seed of the method's random numbers. Defaults to 0.
 
     Attributes:
+        method: The method's name, for messages.
         inner: Takes inner products of the tasks' gradients, also where each process has
             a part of them, as with a sharded bank.
     """
@@ -31,7 +32,18 @@ class Weighting(nn.Module):
         super().__init__()
         self.tasks = tuple(tasks)
         self.seed = seed
+        self.method = type(self).__name__
         self.inner = InnerProducts()
+
+    def check_loss_weights(self, loss_weights: Mapping[str, float]) -> None:
+        """Refuse fixed weights of the losses that the method cannot work with.
+
+        Args:
+            loss_weights: By task, from 0; also of tasks that are none of the method's.
+
+        Raises:
+            ValueError: If there is such a weight.
+        """
 
     def shard(self, inner: InnerProducts) -> None:
         """Go on with gradients of which each process has its rows.
@@ -48,6 +60,9 @@ class Weighting(nn.Module):
         self, losses: Mapping[str, Tensor], step: int, scale: float
     ) -> dict[str, Tensor]:
         """Return a factor for each task's gradients, by default none: 1 for all.
+
+        Where one is not finite the step is left out; what the method remembers must not
+        suffer from it.
 
         Args:
             losses: The losses of the tasks that take part, detached scalars.
