@@ -43,7 +43,7 @@ class LegoNetwork(nn.Module):
         num_units: Units per layer, K: one number, one for each stage of the backbone,
             or some by pattern over routing groups; see `count_units`.
         router: Config of the router, with the key ``group`` besides the router's own:
-            ``'layer'``, ``'block'`` or ``'stage'``. Defaults to ``'block'``.
+            ``'layer'``, ``'block'`` or ``'stage'``, by default ``'block'``.
         placement: Rules before the default ones, see `place_parameters`, a preset's
             name, see `find_shared`, or both in a list. Defaults to none.
         mismatch: What happens to parameters in which the tasks that have a part
