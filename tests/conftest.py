@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 IDENTITY_TOLERANCE = 1e-5
 _PROPERTY = "identity"
@@ -36,6 +37,20 @@ def _free_memory() -> Iterator[None]:
     """Free what a module's runners and hooks keep alive by naming each other."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _leave_no_foreign_scope() -> Iterator[None]:
+    """Forget the default scope of another library, as a stock runner leaves it.
+
+    The modules after it would look up our classes there.
+    """
+    before = dict(DefaultScope._instance_dict)
+    yield
+    scope = DefaultScope.get_current_instance()
+    if scope is not None and scope.scope_name not in ("mmengine", "gppf_mm"):
+        DefaultScope._instance_dict.clear()
+        DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture
