@@ -28,9 +28,9 @@ class SIMTDataLoader:
         loaders: The stock loader of each task.
         num_workers: Worker processes for all tasks together.
         pin_memory: Whether batches are put into page-locked memory. Defaults to False.
-        max_bad_samples: The share of a task's samples that may be unreadable. Such a
-            sample is logged and replaced by the one after it. Defaults to 0.01 (our
-            choice).
+        max_bad_samples: The share of a task's samples that may be unreadable, beyond
+            the first three. Such a sample is logged and replaced by the one after it.
+            Defaults to 0.01 (our choice).
         schedule: Which tasks an iteration trains. Defaults to None, every task.
         prefetch_factor: Iterations that each worker makes in advance. Defaults to None,
             PyTorch's 2.

@@ -11,6 +11,7 @@ from mmengine.hooks import NaiveVisualizationHook
 from mmengine.visualization import Visualizer
 from mmpretrain.engine.hooks import (
     ClassNumCheckHook,
+    SwAVHook,
     SwitchRecipeHook,
     VisualizationHook,
 )
@@ -57,9 +58,24 @@ def test_hooks_that_compare_classes_are_not_needed():
 
 
 def test_hooks_of_a_single_model_are_shown_the_way():
-    with pytest.raises(ValueError, match=r"SetEpochInfoHook.*gppf_mm\.TaskHook"):
+    shown = r"gppf_mm\.TaskHook.*hook=dict\(_scope_='mmdet', type='SetEpochInfoHook', "
+    with pytest.raises(ValueError, match=shown):
         check_hooks([SetEpochInfoHook()])
-    check_hooks([TaskHook("det", dict(type="mmdet.SetEpochInfoHook"))])
+    check_hooks([TaskHook("det", dict(_scope_="mmdet", type="SetEpochInfoHook"))])
+
+
+def test_a_hook_that_needs_a_run_of_its_own_is_not_sent_to_a_task_hook():
+    options = dict(
+        batch_size=2,
+        epoch_queue_starts=1,
+        crops_for_assign=[0, 1],
+        feat_dim=4,
+        queue_length=4,
+    )
+    inside = TaskHook("pre", dict(_scope_="mmpretrain", type="SwAVHook", **options))
+    for hook in (SwAVHook(**options), inside):
+        with pytest.raises(ValueError, match=r"SwAVHook.*nor is it in a TaskHook"):
+            check_hooks([hook])
 
 
 def test_others_are_taken():

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gppf_mm.testing.benchmark import MEASURES
+from gppf_mm.testing.benchmark import MEASURES, Options, measures, run_measures
+from gppf_mm.testing.benchmark.measures import Measure
 from tests.runs import REPO, tool
 
 SCRIPT = REPO / "tools/analysis_tools/benchmark_simt.py"
@@ -15,6 +16,8 @@ KEYS = (
     "peak_over_max_task",
     "comm_over_grad",
     "dp_over_naive",
+    "dp_over_naive_128",
+    "dp_over_naive_64",
     "shard_over_fully_shard",
     "shard_bytes_over_fully_shard",
     "loader_over_separate",
@@ -62,6 +65,19 @@ def test_an_unknown_key_is_refused(tool_main) -> None:
     )
     assert code == 2
     assert "Did you mean 'simt_over_sum'?" in message
+
+
+def test_every_key_of_a_figure_can_be_asked_for(monkeypatch) -> None:
+    asked = []
+
+    def stub(name: str) -> Measure:
+        return Measure(lambda options: asked.append(name) or [])
+
+    stubs = {name: stub(name) for name in MEASURES}
+    monkeypatch.setattr(measures, "MEASURES", stubs)
+    for key in KEYS:
+        list(run_measures([key], Options()))
+    assert set(asked) == set(MEASURES)
 
 
 def test_what_has_no_two_sides_is_not_profiled(tool_main) -> None:

@@ -47,7 +47,7 @@ Chosen = dict[str, dict[str, Variant]]
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    names = ", ".join(sections())
+    names = ", ".join(sections()) + " (default: main)"
     add("--only", nargs="+", default=["main"], metavar="SECTION", help=names)
     add("--variants", nargs="+", metavar="NAME", help="these alone")
     add(
@@ -59,8 +59,20 @@ def parse_args() -> argparse.Namespace:
     )
     add("--seeds", type=int, default=3, help="seeds 0 to N-1 (default: 3)")
     add("--tune", action="store_true", help="search the learning rates instead")
-    add("--lrs", type=float, nargs="+", default=GRID, help="the grid of --tune")
-    add("--lr", type=float, default=DEFAULT_LR, help="where no rate was searched")
+    grid = " ".join(f"{rate:g}" for rate in GRID)
+    add(
+        "--lrs",
+        type=float,
+        nargs="+",
+        default=GRID,
+        help=f"the grid of --tune (default: {grid})",
+    )
+    add(
+        "--lr",
+        type=float,
+        default=DEFAULT_LR,
+        help=f"where no rate was searched (default: {DEFAULT_LR:g})",
+    )
     add(
         "--rates",
         nargs="+",
@@ -72,7 +84,12 @@ def parse_args() -> argparse.Namespace:
     add("--iterations", type=int, help=f"batches of a task (default: {ITERATIONS})")
     add("--device", default="cpu", help="cpu, cuda or cuda,0,1 (default: cpu)")
     add("--jobs", type=int, help="runs at a time (default: one for each core or GPU)")
-    add("--work-dir", type=Path, default=Path("work_dirs/mini8"))
+    add(
+        "--work-dir",
+        type=Path,
+        default=Path("work_dirs/mini8"),
+        help="default: %(default)s",
+    )
     add("--heldout", type=Path, metavar="CONFIG", help="another set to fine-tune on")
     add("--table", type=Path, metavar="FILE.md", help="put the tables into this page")
     add("--place", metavar="NAME", help="where in that page (default: the section's)")

@@ -28,8 +28,10 @@ _OF_A_MODEL = (
     "mmpretrain.DenseCLHook",
     "mmpretrain.PrepareProtoBeforeValLoopHook",
     "mmpretrain.SimSiamHook",
-    "mmpretrain.SwAVHook",
 )
+# Its queue is made and kept at the ends of a run and of its epochs, which no single
+# task of a multi-task run has.
+_UNSUPPORTED = ("mmpretrain.SwAVHook",)
 
 
 def check_hooks(hooks: Iterable[Hook]) -> None:
@@ -40,7 +42,8 @@ def check_hooks(hooks: Iterable[Hook]) -> None:
 
     Raises:
         ValueError: If one draws one task's predictions, or works on its data set or
-            compares its classes, or works on its model outside a `TaskHook`.
+            compares its classes, or works on its model outside a `TaskHook`, or acts
+            where a `TaskHook` does not call it.
     """
     for hook in hooks:
         stock = getattr(hook, "hook", hook)  # That of a `TaskHook`.
@@ -69,9 +72,16 @@ def check_hooks(hooks: Iterable[Hook]) -> None:
                 "set of a run. A multi-task run compares each task's classes by "
                 "itself, before it trains. Take the hook out of `custom_hooks`."
             )
+        if name in _UNSUPPORTED:
+            raise ValueError(
+                f"The hooks have {name!r}, which acts when the run starts and when its "
+                "epochs end, and a task has no run and no epochs of its own. It is not "
+                "supported, nor is it in a TaskHook. Take it out of `custom_hooks`."
+            )
         if name in _OF_A_MODEL and stock is hook:
+            library, _, kind = name.partition(".")
             raise ValueError(
                 f"The hooks have {name!r}, which works on the model of a single task; "
                 "expected it in `custom_hooks` as dict(type='gppf_mm.TaskHook', "
-                f"task=NAME, hook=dict(type={name!r}, ...))."
+                f"task=NAME, hook=dict(_scope_={library!r}, type={kind!r}, ...))."
             )

@@ -47,8 +47,9 @@ class SIMTTrainLoop(BaseLoop):
             None.
         num_workers: Worker processes for all tasks together. Defaults to None, the
             largest number in the tasks' configs (our choice).
-        max_bad_samples: The share of a task's samples that may be unreadable; they are
-            logged and replaced. Defaults to 0.01 (our choice).
+        max_bad_samples: The share of a task's samples that may be unreadable, beyond
+            the first three; they are logged and replaced. Defaults to 0.01 (our
+            choice).
         schedule: Config of the `TaskSchedule` that says which tasks an iteration
             trains. Defaults to None, every task.
 

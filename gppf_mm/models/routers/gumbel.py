@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gppf_mm.registry import MODELS
 from gppf_mm.utils.messages import is_number
 
+from .schedule import Points
 from .topk import Gradient, TopKRouter
 
 
@@ -19,7 +20,7 @@ class GumbelTopKRouter(TopKRouter):
         tasks: Names of the tasks.
         groups: Names of the routing groups.
         num_units: Units per layer, K.
-        k: Active units per layer.
+        k: Active units per layer, or pairs ``(iteration, k)``; see `TopKRouter`.
         anneal_iters: Iterations over which temperature and noise fall.
         temperature: First temperature. Defaults to 1.0.
         min_temperature: Last temperature. Defaults to 0.1.
@@ -39,7 +40,7 @@ class GumbelTopKRouter(TopKRouter):
         tasks: Sequence[str],
         groups: Sequence[str],
         num_units: int,
-        k: int,
+        k: int | Points,
         anneal_iters: int,
         temperature: float = 1.0,
         min_temperature: float = 0.1,

@@ -54,13 +54,21 @@ MEASURES: Mapping[str, Measure] = {
     "libmtl": Measure(alternatives.libmtl_loss, alternatives.libmtl_pair),
 }
 
-# Measurements of two figures go by the name of either as well.
+# Measurements of several figures go by the name of each as well.
 _ALIASES = {
+    "dp_over_naive_128": "dp_over_naive",
+    "dp_over_naive_64": "dp_over_naive",
     "index_15m_s": "index_15m",
     "index_15m_mib": "index_15m",
+    "libmtl_time": "libmtl",
+    "libmtl_peak": "libmtl",
     "resume_grouped_ms": "resume_ms",
     "resume_balanced_ms": "resume_ms",
+    "scaling_tasks": "scaling",
+    "scaling_units": "scaling",
     "shard_bytes_over_fully_shard": "shard_over_fully_shard",
+    "summed_loss_time": "summed_loss",
+    "summed_loss_peak": "summed_loss",
 }
 
 

@@ -93,3 +93,10 @@ def test_noise_falls_with_the_steps() -> None:
 
     early, late = (sum(map(strays, range(start, start + 10))) for start in (0, 90))
     assert early > 2 * late
+
+
+def test_fewer_units_as_the_run_goes_on() -> None:
+    router = build(k=[(0, 4), (10, 2)])
+    for step, active in ((9, 4), (10, 2)):
+        units = router.draw("det", step).units().values()
+        assert {len(chosen) for chosen in units} == {active}
