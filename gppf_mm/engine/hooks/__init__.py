@@ -2,6 +2,7 @@
 
 from .checkpoint_hook import CheckpointHook
 from .interrupt_hook import Interrupted, InterruptHook
+from .param_scheduler_hook import ParamSchedulerHook
 from .routing_hook import RoutingHook
 from .task_hook import TaskHook
 from .visualization_hook import MultiTaskVisualizationHook
@@ -11,6 +12,7 @@ __all__ = [
     "InterruptHook",
     "Interrupted",
     "MultiTaskVisualizationHook",
+    "ParamSchedulerHook",
     "RoutingHook",
     "TaskHook",
 ]

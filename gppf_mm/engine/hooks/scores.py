@@ -1,4 +1,4 @@
-"""The scores that decide which checkpoint is the best."""
+"""The scores that a run looks at: for its best checkpoint, for its learning rate."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,24 +34,55 @@ def known_scores(
     if "auto" in wanted:
         waits = bool(silent) and silent[0] == tasks[0]
         if waits:
-            _warn(silent[0], "'auto' waits for its first metric")
+            warn_of_silence(silent[0], _KEY, "'auto' waits for its first metric")
         return {} if waits else dict(metrics)
-    missing = [name for name in wanted if name not in metrics]
+    missing = silent_scores(_KEY, wanted, metrics, tasks)
     for name in missing:
-        task = name.partition("/")[0]
-        if task not in silent:
-            mean = " `val_cfg.mean` makes a 'mean'." if name == "mean" else ""
-            raise ValueError(
-                f"`{_KEY}` is {name!r}, which no task reports; expected one of "
-                f"{', '.join(map(repr, metrics))}, or 'auto'.{mean}"
-            )
-        _warn(task, f"no best checkpoint is chosen by {name!r} this time")
+        note = f"no best checkpoint is chosen by {name!r} this time"
+        warn_of_silence(name.partition("/")[0], _KEY, note)
     return {**metrics, **dict.fromkeys(missing)}
 
 
-def _warn(task: str, consequence: str) -> None:
+def silent_scores(
+    key: str, wanted: Iterable[str], metrics: Mapping[str, Any], tasks: Iterable[str]
+) -> list[str]:
+    """Return those of the metrics whose task reported nothing this time.
+
+    Args:
+        key: What names the metrics in the config.
+        wanted: The metrics.
+        metrics: The metrics of the validation, by name with the task as prefix.
+        tasks: The tasks that were validated.
+
+    Returns:
+        Names of metrics.
+
+    Raises:
+        ValueError: If a metric is wanted that no task reports.
+    """
+    silent = set(tasks) - {name.partition("/")[0] for name in metrics}
+    missing = [name for name in wanted if name not in metrics]
+    for name in missing:
+        if name.partition("/")[0] not in silent:
+            mean = " `val_cfg.mean` makes a 'mean'." if name == "mean" else ""
+            auto = ", or 'auto'" if key == _KEY else ""
+            raise ValueError(
+                f"`{key}` is {name!r}, which no task reports; expected one of "
+                f"{', '.join(map(repr, metrics))}{auto}.{mean}"
+            )
+    return missing
+
+
+def warn_of_silence(task: str, key: str, consequence: str) -> None:
+    """Log that a task reported no metric.
+
+    Args:
+        task: The task.
+        key: What names its metric in the config.
+        consequence: What follows.
+    """
     print_log(
-        f"Task {task!r} reported no metric; `{_KEY}`: {consequence}.",
+        f"Task {task!r} reported no metric; `{key}`: {consequence}.",
         logger="current",
         level=logging.WARNING,
     )
