@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
 
-from gppf_mm.recipes import RECIPE_KEYS, expand
+from gppf_mm.recipes import RECIPE_KEYS, expand, import_modules
 from gppf_mm.utils.messages import check_names
 
 # Expansion reads these; everything else can be overridden in what it made.
@@ -63,8 +62,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     cfg = read_config(path, before)
     if "tasks" in cfg:
         cfg = expand(cfg)
-        if cfg.get("custom_imports"):
-            import_modules_from_strings(**cfg.custom_imports)
+        import_modules(f"{str(path)!r} and its recipes", cfg.get("custom_imports"))
     try:
         cfg.merge_from_dict(after)
     except Exception as error:

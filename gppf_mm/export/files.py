@@ -39,7 +39,8 @@ def check_out(out: str | Path) -> Path:
     """Return the path of the checkpoint to write.
 
     Raises:
-        ValueError: If it is no name beside which a config could be written.
+        ValueError: If it is no name beside which a config could be written, or other
+            files than those of an earlier export would be replaced.
     """
     out = Path(out)
     if out.suffix != ".pth" or "." in out.stem:
@@ -47,7 +48,27 @@ def check_out(out: str | Path) -> Path:
             f"--out is {str(out)!r}; expected a name that ends in .pth and has no "
             "other dot, because the config is written beside it as NAME.py."
         )
+    config = out.with_suffix(".py")
+    there = next((path for path in (config, out) if path.exists()), None)
+    if there is not None and not _is_export(config, out):
+        raise ValueError(
+            f"--out is {str(out)!r}, and {str(there)!r} is there and is not of an "
+            "earlier export; an export replaces both NAME.pth and NAME.py. Choose "
+            "another name, or remove the file."
+        )
     return out
+
+
+def _is_export(config: Path, out: Path) -> bool:
+    """Return whether an export has written the config: its first line tells."""
+    if not config.is_file():
+        return False
+    with config.open(errors="replace") as file:
+        return file.readline().rstrip().endswith(_weights_in(out))
+
+
+def _weights_in(out: Path) -> str:
+    return f"weights in {out.name}."
 
 
 def write_export(
@@ -76,7 +97,7 @@ def write_export(
         ValueError: If the weights do not fit.
     """
     scope = stock.default_scope
-    header = f"# {what}, exported for {scope}: weights in {out.name}.\n"
+    header = f"# {what}, exported for {scope}: {_weights_in(out)}\n"
     out.parent.mkdir(parents=True, exist_ok=True)
     # In a folder of its own: two processes may export to one name at once.
     with TemporaryDirectory(prefix=f".{out.stem}_", dir=out.parent) as folder:

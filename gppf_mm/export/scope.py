@@ -24,7 +24,8 @@ def find_scope(cfg: Config, task: str) -> str:
         ValueError: If the task's model does not say.
     """
     model = cfg.model.tasks[task]
-    prefix, dot, _ = str(model.get("type", "")).rpartition(".")
+    # Of a lazy config it is a path to import, which begins with the library as well.
+    prefix, dot, _ = str(model.get("type", "")).partition(".")
     scope = model.get("_scope_") or (prefix if dot else cfg.get("default_scope"))
     if scope in (None, "mmengine", _OURS):
         raise ValueError(
@@ -68,7 +69,9 @@ def _in_scope(value: Any, current: str, default: str) -> Any:
             plain["_scope_"] = inner
         kind = plain.get("type")
         if isinstance(kind, str) and inner == default:
-            plain["type"] = kind.removeprefix(f"{default}.")
+            short = kind.removeprefix(f"{default}.")
+            # A path to import, which lazy configs have, stays whole.
+            plain["type"] = kind if "." in short else short
         return plain
     if isinstance(value, (list, tuple)):
         return type(value)(_in_scope(item, current, default) for item in value)

@@ -24,6 +24,7 @@ Examples:
 """
 
 from .expansion import RECIPE_KEYS, expand
+from .imports import import_modules
 from .source import Recipe, find_recipe, list_recipes, load_recipe
 from .task import TaskConfig, expand_task
 
@@ -34,6 +35,7 @@ __all__ = [
     "expand",
     "expand_task",
     "find_recipe",
+    "import_modules",
     "list_recipes",
     "load_recipe",
 ]

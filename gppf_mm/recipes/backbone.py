@@ -76,7 +76,8 @@ def replace_backbone(
             "library, such as 'mmpretrain.ResNet'."
         )
     old_cfg = {"_scope_": scope, **fitted["backbone"]}
-    _check_masks(task, find_class(old_cfg), find_class(backbone))
+    old_class = find_class(old_cfg, f"`model.backbone.type` of task {task!r}")
+    _check_masks(task, old_class, find_class(backbone))
     old = prober.probe(old_cfg)
     fitted["backbone"] = _fit(task, old_cfg, old, {**backbone, **own}, prober, notes)
     fitted.pop("pretrained", None)

@@ -37,7 +37,7 @@ def complete(made: dict[str, Any], expanded: Mapping[str, TaskConfig]) -> None:
         rules = {task: item.rules for task, item in expanded.items() if item.rules}
         add_rules(made["optim_wrapper"], rules)
     interval = train_cfg.get("val_interval", 1000)
-    hooks = made.setdefault("default_hooks", {})
+    hooks = made["default_hooks"] = made.get("default_hooks") or {}
     hooks.setdefault(
         "checkpoint",
         dict(

@@ -63,6 +63,7 @@ def expand(cfg: Config) -> Config:
             "one task."
         )
     options = made.pop("model", {})
+    without = _without(made)
     clash = [key for key in _MADE_KEYS if key in made]
     clash += [f"model.{key}" for key in _MODEL_KEYS if key in options]
     if not isinstance(options, Mapping):
@@ -91,10 +92,32 @@ def expand(cfg: Config) -> Config:
     made["model"] = model | options
     for task, item in expanded.items():
         for key, value in item.parts.items():
-            made.setdefault(key, {})[task] = value
+            if key not in without:
+                made.setdefault(key, {})[task] = value
+    made |= dict.fromkeys(without)
     complete(made, expanded)
     # With the name under which each start of the run writes it to the work dir.
     return Config(made, cfg_text=cfg.text, filename=cfg.filename)
+
+
+def _without(made: dict[str, Any]) -> list[str]:
+    """Take out the keys of a validation or test that the config has as None.
+
+    Args:
+        made: The config; changed.
+
+    Returns:
+        All keys of these stages: a stage goes as a whole.
+    """
+    without = []
+    for stage in ("val", "test"):
+        keys = [f"{stage}_{part}" for part in ("dataloader", "evaluator", "cfg")]
+        if any(key in made and made[key] is None for key in keys):
+            without += keys
+    for key in without:
+        if made.get(key) is None:
+            made.pop(key, None)
+    return without
 
 
 def _model(

@@ -31,7 +31,8 @@ def flatten(options: Mapping[str, Any]) -> dict[str, Any]:
 
     A dict stands for its entries, as it is merged, and the later of two values for
     one key counts. A dict with ``_delete_``, which takes the place of what was there,
-    stays whole. What stands beside a model as its preprocessor is the model's.
+    stays whole, and so does one with dots in its keys, such as ``custom_keys``. What
+    stands beside a model as its preprocessor is the model's.
 
     Args:
         options: Values by dotted key, dicts among them as ``--cfg-options`` makes them.
@@ -56,7 +57,7 @@ def flatten(options: Mapping[str, Any]) -> dict[str, Any]:
 def _leaves(key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value or "_delete_" in value:
         return {key: value}
-    if not all(isinstance(inner, str) for inner in value):
+    if not all(isinstance(inner, str) and "." not in inner for inner in value):
         return {key: value}
     leaves: dict[str, Any] = {}
     for inner, item in value.items():
@@ -77,6 +78,16 @@ def merge_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
     # One by one, since MMEngine drops one of two keys that overlap.
     for key, value in options.items():
         cfg.merge_from_dict({key: deepcopy(value)})
+    _drop_marks(list(cfg.values()))
+
+
+def _drop_marks(value: Any) -> None:
+    """Remove ``_delete_`` where MMEngine leaves it: there was nothing to delete."""
+    if isinstance(value, dict):
+        value.pop("_delete_", None)
+    if isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _drop_marks(item)
 
 
 def check_overrides(where: str, options: Mapping[str, Any]) -> None:

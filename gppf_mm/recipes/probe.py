@@ -63,8 +63,12 @@ class Prober:
         return self._known[key]
 
 
-def find_class(cfg: Mapping[str, Any]) -> type:
+def find_class(cfg: Mapping[str, Any], where: str = "`backbone.type`") -> type:
     """Return the class that a backbone's config names.
+
+    Args:
+        cfg: The config.
+        where: What has it, for a message. Defaults to the common backbone's key.
 
     Raises:
         ValueError: If no registry has it.
@@ -76,8 +80,9 @@ def find_class(cfg: Mapping[str, Any]) -> type:
         found = MODELS.get(kind) if isinstance(kind, str) else kind
     if found is None:
         raise ValueError(
-            f"`backbone.type` is {cfg['type']!r}, which is in no registry. Check the "
-            "name and that its library is installed."
+            f"{where} is {cfg['type']!r}, which is in no registry. Check the name and "
+            "that its library is installed; a class of your own needs its module in "
+            "`custom_imports`."
         )
     return found
 

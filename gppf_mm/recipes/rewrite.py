@@ -54,12 +54,21 @@ def move_data(cfg: Mapping[str, Any], root: str) -> dict[str, Any]:
         Its loaders and evaluators, in which every path that is a ``data_root`` of one
         of the loaders, or below one, leads to the folder; and its model, if that has a
         loader, as a retriever has for what it ranks.
+
+    Raises:
+        ValueError: If no loader has a ``data_root``.
     """
     keys = [key for key in cfg if key.endswith(("_dataloader", "_evaluator"))]
     model = cfg.get("model") or {}
     prototype = model.get("prototype")
     roots = set().union(*(_data_roots(cfg[key]) for key in keys))
     roots |= _data_roots(prototype)
+    if not roots:
+        raise ValueError(
+            "no data set of the recipe has a `data_root` that it could replace. Set "
+            "the recipe's paths by `cfg_options`, such as "
+            "{'train_dataloader.dataset.data_prefix': ...}."
+        )
     moved = {key: _replace(cfg[key], roots, root) for key in keys}
     if isinstance(prototype, Mapping):
         moved["model"] = {**model, "prototype": _replace(prototype, roots, root)}

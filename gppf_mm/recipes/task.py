@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from gppf_mm.utils.messages import check_mapping, check_names
 
 from .backbone import replace_backbone
 from .hooks import split_hooks
+from .imports import import_modules
 from .loaders import check_batch_size, evaluation, task_loader
 from .overrides import check_overrides, flatten, merge_overrides
 from .probe import Prober
@@ -149,9 +150,15 @@ def _load(
         )
     recipe = load_recipe(entry["config"], scope=entry.get("scope"))
     if entry.get("data_root"):
-        for key, value in move_data(recipe.cfg, entry["data_root"]).items():
+        try:
+            moved = move_data(recipe.cfg, entry["data_root"])
+        except ValueError as error:
+            raise ValueError(f"`tasks.{task}.data_root`: {error}") from error
+        for key, value in moved.items():
             recipe.cfg[key] = value
     if backbone is not None:
+        # The recipe's own backbone, which is looked at, may be in one of these.
+        import_modules(f"`tasks.{task}`", _imports(recipe, options))
         recipe.cfg.model = ConfigDict(
             replace_backbone(
                 task,
@@ -173,6 +180,15 @@ def _load(
             f"{type(error).__name__}: {error}. Mend a key or an index."
         ) from error
     return recipe
+
+
+def _imports(recipe: Recipe, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the recipe's ``custom_imports`` as the overrides will have it."""
+    key = "custom_imports"
+    cfg = Config({key: recipe.cfg.get(key) or {}})
+    changed = {name: options[name] for name in options if name.split(".")[0] == key}
+    merge_overrides(cfg, changed)
+    return cfg[key]
 
 
 def _model(recipe: Recipe, entry: Mapping[str, Any]) -> dict[str, Any]:

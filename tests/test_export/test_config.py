@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from gppf_mm.export import export_config
 from gppf_mm.export.scope import find_ours, in_scope
+from gppf_mm.registry import MODELS
 from tests.runs import CONFIG
 
 LIBRARIES = dict(det="mmdet", seg="mmseg", cls="mmpretrain")
@@ -34,6 +36,18 @@ def test_config_is_stock_and_reads_back(cfg: Config, task: str, tmp_path: Path):
     assert "_scope_" not in found
     (tmp_path / "stock.py").write_text(stock.pretty_text)
     assert Config.fromfile(tmp_path / "stock.py").to_dict() == stock.to_dict()
+
+
+def test_a_type_of_a_lazy_config_stays_a_path_to_import(cfg: Config):
+    kind = "mmpretrain.models.classifiers.ImageClassifier"
+    model = cfg.model.tasks.cls
+    model.type = kind
+    assert export_config(cfg, "cls").model.type == kind
+    model.pop("_scope_", None)
+    stock = export_config(cfg, "cls")
+    assert stock.default_scope == "mmpretrain"
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        assert type(MODELS.build(stock.model)).__name__ == "ImageClassifier"
 
 
 @pytest.mark.parametrize("task", LIBRARIES)

@@ -12,6 +12,7 @@ from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from mmengine.runner import Runner
 
 from gppf_mm.apis import load_config
+from gppf_mm.apis.stages import require_stage
 from gppf_mm.recipes import expand, load_recipe
 from gppf_mm.registry import METRICS, MODELS, TRANSFORMS, VISUALIZERS
 
@@ -181,6 +182,58 @@ def test_a_lazy_recipe_keeps_its_evaluation(tmp_path: Path):
     cfg.tasks = dict(cls=dict(config=str(tmp_path / "lazy.py"), scope="mmpretrain"))
     full = expand(cfg)
     assert set(full.val_dataloader) == set(full.test_evaluator) == {"cls"}
+
+
+@pytest.mark.parametrize("key", ["val_dataloader", "val_cfg"])
+def test_a_run_without_validation(key: str):
+    full = expand(Config(named(**{key: None})))
+    assert [full[f"val_{part}"] for part in ("dataloader", "cfg", "evaluator")] == [
+        None,
+        None,
+        None,
+    ]
+    assert set(full.test_dataloader) == {"det", "seg", "cls"}
+    require_stage(full, "train")
+    with pytest.raises(ValueError, match="both `tasks` and `val_evaluator`"):
+        expand(Config(named(val_dataloader=None, val_evaluator=dict(type="X"))))
+
+
+def test_a_backbone_of_one_s_own_is_imported_before_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "one_s_own_net.py").write_text(
+        "from mmpretrain.models import ResNet\n"
+        "from mmpretrain.registry import MODELS\n"
+        "@MODELS.register_module(force=True)\nclass OnesOwnNet(ResNet):\n    pass\n"
+    )
+    cfg = load_recipe(CLS).cfg
+    cfg.model.backbone.type = "OnesOwnNet"
+    cfg.dump(tmp_path / "own.py")
+    wanted = Config(named())
+    wanted.tasks = dict(cls=dict(config=str(tmp_path / "own.py"), scope="mmpretrain"))
+    message = r"`model\.backbone\.type` of task 'cls' is 'OnesOwnNet'.*`custom_imports`"
+    with pytest.raises(ValueError, match=message):
+        expand(wanted)
+    wanted.tasks.cls.cfg_options = {"custom_imports": dict(imports="one_s_own_nets")}
+    message = r"`custom_imports` of `tasks\.cls` cannot be imported.*one_s_own_nets"
+    with pytest.raises(ValueError, match=message):
+        expand(wanted)
+    wanted.tasks.cls.cfg_options = {"custom_imports.imports": ["one_s_own_net"]}
+    assert expand(wanted).model.tasks.cls.backbone.type == "mmpretrain.ResNet"
+
+
+def test_a_data_root_that_would_replace_nothing():
+    cfg = Config(named())
+    cfg.tasks = dict(
+        cls=dict(config="mmpretrain::lenet/lenet5_mnist.py", data_root="/x")
+    )
+    with pytest.raises(ValueError, match=r"`tasks\.cls\.data_root`: no data set of "):
+        expand(cfg)
+
+
+def test_default_hooks_may_be_none():
+    assert expand(Config(named(default_hooks=None))).default_hooks.checkpoint
 
 
 def test_a_preprocessor_beside_the_model_is_overridden_under_a_common_backbone():

@@ -62,6 +62,25 @@ def test_what_takes_a_place_stays_whole():
     assert flatten(options) == wanted
 
 
+def test_rules_keep_the_names_of_parameters_whole():
+    rules = {".pos": dict(decay_mult=0.0), "backbone.layer0": dict(lr_mult=0.1)}
+    options = {
+        "optim_wrapper.paramwise_cfg": dict(custom_keys=rules, norm_decay_mult=0.0)
+    }
+    swin = "mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py"
+    stock = load_recipe(swin).cfg.optim_wrapper.paramwise_cfg
+    found = expanded(swin, options).rules["paramwise_cfg"]
+    assert found["custom_keys"] == {**stock.custom_keys, **rules}
+    assert found["norm_decay_mult"] == 0.0
+
+
+def test_a_whole_may_stand_where_there_was_nothing():
+    whole = dict(_delete_=True, type="BatchSampler", inner=[dict(_delete_=True, a=1)])
+    parts = expanded(CLS, {"train_dataloader.batch_sampler": whole}).parts
+    sampler = parts["train_dataloader"]["batch_sampler"]
+    assert sampler == dict(type="BatchSampler", inner=[dict(a=1)])
+
+
 @backbones
 @pytest.mark.parametrize("where", ["", "model."])
 @pytest.mark.parametrize("recipe", [DET, SEG, CLS])

@@ -196,9 +196,10 @@ def test_nothing_is_written_if_the_stock_model_refuses(
     original = task.export_state_dict
     monkeypatch.setattr(task, "export_state_dict", lose_one)
     (tmp_path / "cls.pth").write_text("older")
+    (tmp_path / "cls.py").write_text("# A task: weights in cls.pth.\n")
     with pytest.raises(ValueError, match="do not fit the stock model"):
         export_task(
             load_config(run.config), run.checkpoint, "cls", tmp_path / "cls.pth"
         )
-    assert [path.name for path in tmp_path.iterdir()] == ["cls.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cls.pth", "cls.py"]
     assert (tmp_path / "cls.pth").read_text() == "older"

@@ -81,6 +81,7 @@ def main() -> None:
         facts = _facts(args)
         if args.json:
             found = dict(facts=facts, figures=[figure.to_dict() for figure in figures])
+            Path(args.json).parent.mkdir(parents=True, exist_ok=True)
             Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
         if args.table:
             write_page(Path(args.table), figures, facts)

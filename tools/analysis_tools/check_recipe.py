@@ -40,6 +40,7 @@ def main() -> None:
             results.append(result)
             print(f"{recipe}: {result.line()}", flush=True)
     if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         outcomes = [result.to_dict() for result in results]
         Path(args.json).write_text(json.dumps(outcomes, indent=2) + "\n")
     sys.exit(any(result.status == "failed" for result in results))

@@ -85,6 +85,7 @@ def main() -> None:
         ):
             print(f"{result.recipe}: {result.line()} ({result.seconds} s)", flush=True)
         if args.table:
+            Path(args.table).parent.mkdir(parents=True, exist_ok=True)
             Path(args.table).write_text(coverage_page(records.outcomes(), _facts(args)))
             print(f"Written: {args.table}")
 

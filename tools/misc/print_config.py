@@ -1,6 +1,7 @@
 """Print a config with everything that its bases and options make of it."""
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import DictAction
 
@@ -20,10 +21,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with kind_errors():
+        if args.save_path and Path(args.save_path).suffix != ".py":
+            raise ValueError(
+                f"--save-path is {args.save_path!r}; expected the name of a Python "
+                "file, which ends in .py."
+            )
         cfg = load_config(args.config, args.cfg_options)
-    print(cfg.pretty_text)
-    if args.save_path:
-        cfg.dump(args.save_path)
+        print(cfg.pretty_text)
+        if args.save_path:
+            Path(args.save_path).parent.mkdir(parents=True, exist_ok=True)
+            cfg.dump(args.save_path)
 
 
 if __name__ == "__main__":

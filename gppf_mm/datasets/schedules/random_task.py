@@ -47,9 +47,11 @@ class RandomSchedule(TaskSchedule):
         else:
             _check(probabilities, self.tasks)
         self._shares = {task: float(probabilities[task]) for task in self.tasks}
-        # The last task has what rounding leaves of the numbers below 2**64.
+        # The last task has what rounding leaves of the numbers below 2**64: at least
+        # one.
         upper = list(accumulate(self._shares.values()))[:-1]
-        self._upper = np.array([int(edge * 2**64) for edge in upper], dtype=np.uint64)
+        edges = [min(int(edge * 2**64), 2**64 - 1) for edge in upper]
+        self._upper = np.array(edges, dtype=np.uint64)
 
     def trained(self, step: int, seed: int) -> tuple[str, ...]:
         """Return the task that the step has drawn."""

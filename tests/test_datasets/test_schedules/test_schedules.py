@@ -50,6 +50,10 @@ def test_temperature_flattens_the_sizes():
     assert even == pytest.approx(RandomSchedule(SIZES).shares())
     greedy = TemperatureSchedule(SIZES, temperature=0.01).shares()
     assert greedy["cls"] == pytest.approx(1)
+    # Also where the greedy one is the first.
+    last = TemperatureSchedule(dict(sorted(SIZES.items())), temperature=0.01)
+    assert last.trained(3, seed=0) == ("cls",)
+    assert last.turns(50, seed=0)["cls"] == 50
 
 
 def test_a_schedule_of_ones_own():
