@@ -82,7 +82,8 @@ class GPPF(SIMTModel):
             are weighted: ``max_norm`` and optionally ``norm_type``. Defaults to None.
         gradient_stats_interval: Optimizer steps from one logging of the norms and
             cosines of the tasks' gradients to the next. Defaults to 0, none.
-        init_cfg: Not used: the stock models bring their own. Defaults to None.
+        init_cfg: Refused unless None: the stock models bring their own. Defaults to
+            None.
 
     Attributes:
         trained_tasks: The tasks that are trained: all but those that `transfer` keeps.
@@ -96,7 +97,7 @@ class GPPF(SIMTModel):
         ValueError: If a name is not allowed, no task's model has such an attribute or
             one has no backbone, the tasks' shared parts differ, a shared parameter
             is tied to one outside the shared parts, a loss has no weight from 0, or one
-            of 0 that ``weighting`` cannot work with.
+            of 0 that ``weighting`` cannot work with, or there is an ``init_cfg``.
     """
 
     def __init__(
@@ -112,7 +113,13 @@ class GPPF(SIMTModel):
         gradient_stats_interval: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        if init_cfg is not None:
+            raise ValueError(
+                f"`model.init_cfg` is {init_cfg!r}, which would change nothing. Start "
+                "from a multi-task checkpoint by `load_from` or `model.lego.transfer`, "
+                "from a stock one by `model.lego.init.checkpoint`."
+            )
+        super().__init__()
         if not tasks:
             raise ValueError("`model.tasks` is empty; expected at least one task.")
         for task in tasks:

@@ -53,7 +53,7 @@ def check_share(share: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         ValueError: If they are no list of names, or a string, whose letters would be
-            taken for names.
+            taken for names, or one has a dot.
     """
     alone = isinstance(share, str)
     listed = isinstance(share, Sequence) and len(share) > 0
@@ -61,6 +61,13 @@ def check_share(share: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(
             f"`model.share` is {share!r}; expected a tuple of the parts' names: "
             f"({share if alone else 'backbone'!r},)."
+        )
+    dotted = [name for name in share if "." in name]
+    if dotted:
+        raise ValueError(
+            f"`model.share` has {dotted[0]!r}; expected names without dots. Give the "
+            "part a name, and say by `model.parts` where the tasks' models have it: "
+            f"parts=dict(TASK=dict(NAME={dotted[0]!r}))."
         )
     return tuple(share)
 

@@ -43,8 +43,9 @@ def draw_values(
     cfg = deepcopy(cfg)
     for part in cfg.keys() & pretrained_parts:
         cfg.pop("pretrained", None)
-        # A neck may be a list of modules.
-        for module in cfg[part] if isinstance(cfg[part], list) else [cfg[part]]:
+        # A neck may be a list of modules, or None.
+        modules = cfg[part] if isinstance(cfg[part], list) else [cfg[part]]
+        for module in filter(None, modules):
             module.pop("pretrained", None)
             module["init_cfg"] = None
     model = MODELS.build(cfg)

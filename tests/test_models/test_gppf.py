@@ -514,3 +514,9 @@ def bare(**changes: object) -> Callable[[], GPPF]:
 def test_bad_config_is_an_error_that_names_the_key(changes: dict, named: str) -> None:
     with pytest.raises((TypeError, ValueError), match=named):
         bare(**changes)()
+
+
+def test_weights_that_nobody_would_load_are_refused() -> None:
+    init_cfg = dict(type="Pretrained", checkpoint="nowhere.pth")
+    with pytest.raises(ValueError, match=r"`model\.init_cfg`.*`load_from`"):
+        GPPF(task_configs(), dict(num_units=2), init_cfg=init_cfg)

@@ -85,7 +85,9 @@ def detectors_with_necks(
 ) -> GPPF:
     """Build a GPPF whose first task has no neck and whose other two have the same."""
     cfgs = task_configs()
-    tasks = dict(seg=cfgs["seg"], det=cfgs["det"], faces=task_configs()["det"])
+    # As many stock configs say it.
+    seg = dict(cfgs["seg"], neck=None)
+    tasks = dict(seg=seg, det=cfgs["det"], faces=task_configs()["det"])
     lego = dict(num_units=2, router=SOFT, init=dict(perturbation=0, **init))
     lego["placement"] = placement
     return MODELS.build(

@@ -448,3 +448,14 @@ def test_names_of_parameters_and_files_are_no_keys_of_a_config() -> None:
     with pytest.raises(ValueError, match="backbone") as error, lego_keys_at("backbone"):
         raise ValueError(text, 3)
     assert error.value.args == (text.replace("`lego.init", "`backbone.init"), 3)
+
+
+def test_the_rest_is_compiled_around_it():
+    """MMEngine's ``compile`` of a plain config takes the whole step."""
+    plain, compiled = (build("cls", TOP2) for _ in range(2))
+    compiled.load_state_dict(plain.state_dict())
+    inputs = torch.rand(2, 3, 32, 32)
+    expected = plain.train().backbone(inputs)
+    found = torch.compile(compiled.train().backbone, backend="eager")(inputs)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other)

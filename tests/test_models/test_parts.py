@@ -15,6 +15,7 @@ from gppf_mm.export import export_state_dict
 from gppf_mm.models import GPPF, LegoBackbone
 from gppf_mm.ranking.rank import _take
 from gppf_mm.registry import MODELS
+from tests.stand_ins import task_configs
 
 
 def encoder() -> nn.Module:
@@ -202,3 +203,9 @@ def test_a_route_is_tried_with_norms_from_where_the_run_has_them(
 def test_mistakes(changes: dict[str, Any], message: str):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**changes)
+
+
+def test_a_part_with_a_dot_is_given_a_name():
+    lego = dict(num_units=2, router=dict(type="gppf_mm.SoftRouter"))
+    with pytest.raises(ValueError, match=r"'neck\.convs'.*say by `model\.parts`"):
+        GPPF(task_configs(), lego, share=("backbone", "neck.convs"))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import torch
 from mmengine.config import ConfigDict
 from mmengine.dist import is_distributed
 from mmengine.logging import MessageHub
@@ -28,13 +29,17 @@ _PART = "backbone"
 
 @MODELS.register_module()
 class LegoBackbone(BaseModule):
-    """Bank, router and one skeleton: a drop-in ``backbone`` of any stock config.
+    """Bank, router and one skeleton: a drop-in ``backbone`` of stock configs.
 
     The skeleton's weights are laid in at each forward pass and stay until the next one,
     so that a backward pass which recomputes activations finds them; in between they
     take the memory of one backbone. The routing schedule follows the iteration that
     the runner tells MMEngine's message hub; without a runner it stands still, unless
     `LegoNetwork.set_step` is called.
+
+    A skeleton that takes more than images, such as a mask, is not supported, nor is a
+    model that reads other attributes of its backbone. MMEngine's ``compile`` leaves
+    this backbone as it is, and compiles the rest.
 
     Units that the plan does not activate have no gradient. Stock data parallel
     therefore needs ``find_unused_parameters=True`` in the config, and then takes no
@@ -150,6 +155,8 @@ class LegoBackbone(BaseModule):
             initialize(self, self.init_cfg)
         self._is_init = True
 
+    # Weights are laid in for a pass, which a graph of an earlier one would not show.
+    @torch.compiler.disable
     def forward(self, inputs: Tensor) -> Any:
         """Run the skeleton.
 
